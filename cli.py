@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
 
 from search.cli import examples
 from search.cli.about import app as about
-from search.cli.common import complain, display, session_of
+from search.cli.common import began, complain, display, session_of
 from search.cli.ending import finish, show_dry_run
 from search.cli.news import news
 from search.cli.using import app as using
@@ -120,7 +119,7 @@ def run(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     quiet: opt.Quiet = False,
 ) -> None:
     """Search: start a study, or continue it. Budgets are totals; Ctrl-C stops, and what was stored stays."""
-    given, started = dict(locals()), monotonic()  # what is imported now counts too
+    given, started = dict(locals()), began()
     from search.commands.request import Settings
     from search.commands.run import run
 
@@ -164,7 +163,7 @@ def resume(  # noqa: PLR0913, PLR0917 - Typer makes an option of each
     quiet: opt.Quiet = False,
 ) -> None:
     """Continue a study. Refuses if nothing is left to do."""
-    given, started = dict(locals()), monotonic()
+    given, started = dict(locals()), began()
     from search.commands.request import Settings
     from search.commands.run import resume
 

@@ -26,6 +26,7 @@ _MAX_ABOUT = 2**20  # bytes of it that are read
 _WORD = 65535  # the largest value of 16-bit grey
 _MAX_SIDE = 1024  # pixels, as in the configuration
 _FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
+OURS = ABOUT, _FEATURES  # what is in the archive beside what Keras writes
 _MAX_FEATURES = 16 * 2**20  # bytes of them
 _TEMPERATURES = 0.01, 100.0  # the least and the largest
 _DAMAGED = (

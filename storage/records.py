@@ -202,9 +202,16 @@ class ChoiceRecord:
     pool: tuple[int, ...]  # trials from which members were selected, best first
     folds: int  # number of fold runs when it was made; if there are more now, it is out of date
     seconds: float  # wall seconds of training on all images and saving
-    probabilities: NDArray[np.float32] | None  # [testing images, classes] in the order of rows; None: no such images
+    probabilities: NDArray[np.float32] | None
+    """[testing images, classes] in the order of rows; NaN where there was no time. None: there are no such images."""
     left_out: tuple[int | None, ...] = ()
     """Of each member the fold without whose images it was trained; None: on all images. Empty: all members on all."""
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """[testing images]: whether the saved model predicted them. Empty without testing images."""
+        rows = np.zeros((0, 1)) if self.probabilities is None else self.probabilities
+        return np.asarray(~np.isnan(rows).any(axis=1))
 
 
 @dataclass(frozen=True)

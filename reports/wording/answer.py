@@ -42,7 +42,7 @@ def answer(data: StudySummary) -> str:
     source: Estimate | Tested = _surer_test(data) or expected
     value, span = score(data, source.value), between(data, source.low, source.high)
     guess = score(data, data.chance)
-    proof = f", as on the {source.images:,} testing pictures" if isinstance(source, Tested) else ""
+    proof = f", as on {_part(data, source)} testing pictures" if isinstance(source, Tested) else ""
     if not in_percent(data.metric):
         sentence = (
             f"On new pictures like these, expect {_a(metric_words(data.metric))} of about {value} ({span}) from "
@@ -56,6 +56,12 @@ def answer(data: StudySummary) -> str:
     if not beats(expected, data.chance):
         return f"It is not shown that {who} is better than guessing. {sentence}"
     return sentence
+
+
+def _part(data: StudySummary, test: Tested) -> str:
+    """'the 59', or '300 of the 2,000' where there was no time for all testing pictures."""
+    some = f"{test.images:,} of " if test.images < data.testing_images else ""
+    return f"{some}the {data.testing_images:,}"
 
 
 def _surer_test(data: StudySummary) -> Tested | None:
@@ -86,13 +92,13 @@ def tested(data: StudySummary) -> str:
     if _surer_test(data) is not None and (expected := data.estimate) is not None:
         value, span = score(data, expected.value), between(data, expected.low, expected.high)
         return f"From the pictures of the search alone, {value} ({span}) was to be expected."
-    which = f"{count(test.images, 'picture')} kept apart for testing"
-    if data.drawn:
-        which = f"{count(test.images, 'picture')} locked away before the search"
+    which = "locked away before the search" if data.drawn else "kept apart for testing"
+    which = f"{_part(data, test)} picture{'s' * (data.testing_images != 1)} {which}"
+    which += ", all that there was time for," if test.images < data.testing_images else ""
     value, span = score(data, test.value), between(data, test.low, test.high)
     got = f"it is right about {value} ({span})" if in_percent(data.metric) else f"it has {value} ({span})"
     again = "" if test.times == 1 else f" They have tested {test.times} choices, so this is no longer a fresh test."
-    return f"On the {which} {got}{_agreement(data)}.{again}"
+    return f"On {which} {got}{_agreement(data)}.{again}"
 
 
 def _agreement(data: StudySummary) -> str:

@@ -220,10 +220,13 @@ def _tested(data: StudySummary, chosen: Chosen) -> str:
         return ""
     value, low, high = (number(bound, 2) for bound in (test.value, test.low, test.high))
     blind = "" if test.times == 1 else f", which were used to test {test.times} choices,"
-    which = f"{count(test.images, 'image')} kept apart for testing"
+    which = f"the {count(data.testing_images, 'image')} kept apart for testing"
     if data.drawn:
-        which = f"{test.images:,} of {test.images + data.searched_images:,} images that were locked away from the start"
-    return f" On the {which}{blind} it scores {value} ({low} to {high} with 95 % confidence)."
+        all_images = data.testing_images + data.searched_images
+        which = f"the {data.testing_images:,} of {all_images:,} images that were locked away from the start"
+    if test.images < data.testing_images:
+        which = f"{test.images:,} of {which}, for which there was time,"
+    return f" On {which}{blind} it scores {value} ({low} to {high} with 95 % confidence)."
 
 
 def nested(data: StudySummary) -> str:

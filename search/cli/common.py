@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,10 +21,25 @@ if TYPE_CHECKING:
     from search.commands.session import Session
 
 
+STARTED = 19  # place in /proc/PID/stat after the name: clock ticks since boot, see proc_pid_stat(5)
+MAX_IMPORTING = 60.0  # seconds; a process that seems older is on a system that does not tell
+
+
 def display(*, quiet: bool = False, on_best: OnBest | None = None) -> TerminalDisplay:
     from reports.terminal.display import TerminalDisplay
 
     return TerminalDisplay(quiet, on_best)
+
+
+def began() -> float:
+    """When this process began, on the monotonic clock: imports count. Where that is not told, what it has computed."""
+    computed = time.process_time()
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        since = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[STARTED]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, LookupError, ValueError):
+        since = computed
+    return time.monotonic() - (since if computed <= since <= MAX_IMPORTING else computed)
 
 
 def session_of(

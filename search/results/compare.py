@@ -163,8 +163,10 @@ def _by_testing(first: StoredStudy, other: StoredStudy) -> tuple[Difference | No
         return None, ""
     if not np.array_equal(ours, theirs):
         return None, "their testing images are not the same"
-    saved = [stored.choice.probabilities if stored.choice else None for stored in (first, other)]
-    if saved[0] is None or saved[1] is None:
+    one, two = first.choice, other.choice
+    if one is None or two is None or one.probabilities is None or two.probabilities is None:
         return None, "one of them has no saved model yet, so the testing images were not used"
-    found = difference(first.study.metric, first.labels[ours], saved[0], saved[1])
+    both = one.tested & two.tested
+    labels = first.labels[ours][both]
+    found = difference(first.study.metric, labels, one.probabilities[both], two.probabilities[both])
     return found, "" if found else "there is only one testing image"

@@ -67,9 +67,10 @@ def nested(store: Store) -> Nested | None:
             last = next(iter(reversed(outer.choices())), None)
             if last is None or last.probabilities is None:
                 continue
-            probabilities.append(last.probabilities)
+            where = where[last.tested]
+            probabilities.append(last.probabilities[last.tested])
             rows.append(where)
-            score = interval(last.probabilities, labels[where], study.metric)[0]
+            score = interval(probabilities[-1], labels[where], study.metric)[0]
             params: Mapping[str, Any] = outer.trial(last.trial).params
             chosen.append(OuterChoice(fold, last.trial, last.members, params, score))
     if not probabilities:

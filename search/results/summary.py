@@ -109,7 +109,7 @@ class Tested:
     value: float
     low: float
     high: float
-    images: int
+    images: int  # fewer than the testing images where there was no time for all: drawn from each class at random
     times: int  # how many choices they were used for; after the first, the score is no longer unbiased
     source: str = FROM_FOLDER
 
@@ -351,10 +351,10 @@ def _chosen(stored: StoredStudy) -> Chosen | None:
         return None
     tested = None
     if last.probabilities is not None:
-        labels = stored.labels[np.array([image.testing for image in stored.images])]
-        bounds = interval(last.probabilities, labels, stored.study.metric)
+        labels, seen = stored.labels[np.array([image.testing for image in stored.images])], last.tested
+        bounds = interval(last.probabilities[seen], labels[seen], stored.study.metric)
         times = sum(choice.probabilities is not None for choice in stored.choices)
-        tested = Tested(*bounds, len(labels), times, testing_from(stored.study))
+        tested = Tested(*bounds, int(seen.sum()), times, testing_from(stored.study))
     current = last.folds == sum(len(trial.folds) for trial in stored.trials)
     members = {number for number, _ in last.members}
     folds = [{f.fold for f in trial.folds if f.repeat == 0} for trial in stored.trials if trial.number in members]

@@ -28,8 +28,10 @@ from storage import OUT_OF_TIME, Store, TrialRecord, TrialState, needs_upgrade
 RESERVED = 0.25  # maximum share of a search's time that is reserved for finishing
 CONFIRMING_SHARE = 0.1  # maximum share of it for training the finalists on new folds
 LONG = 0.04  # share of it: a training on all images that takes longer is replaced by the models of the folds
-PACKING = 2.5  # seconds for a kept network to become a part of the model, on a machine as fast as prices assume
-SAVING = 4.0  # seconds for combining models and predicting with them
+PACKING = 2.5  # seconds for a network to become a part of the model, on a machine as fast as prices assume
+PACKING_SHARE = 0.1  # of a search's time: no more is kept back to make an ensemble of several networks
+SAVING = 4.0  # seconds for combining models and loading the file that is tested
+REPORTING = 1.5  # seconds for the report, which the command writes last
 WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
 LEAST_SECONDS = 60.0  # of a larger budget that a message names: starting takes some of it
@@ -88,16 +90,21 @@ def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> floa
     return SAVING + WITH_CARE * max(*each, sum(each) / slots)
 
 
-def predicting_seconds(evidence: Evidence, members: Sequence[Member], images: int, slowness: float) -> float:
-    """Expected seconds to predict so many images with all members, which share passes of a backbone.
+def packing_seconds(networks: int, slowness: float) -> float:
+    """Expected seconds to save so many trained networks, and to load them again; see `Prices.slowness`."""
+    return slowness * PACKING * networks
 
-    By what an image was measured to take; where it was not, by the multiplications and `Prices.slowness`.
+
+def predicting_seconds(evidence: Evidence, members: Sequence[Member], slowness: float) -> float:
+    """Expected seconds to predict one image with all members, which share passes of a backbone.
+
+    By what it was measured to take; where it was not, by the multiplications and `Prices.slowness`.
     """
     timed = []
     for row in (evidence.row(member.trial) for member in members):
         measured, assumed = evidence.milliseconds[row], 1000 * slowness * evidence.costs[row] / SPEED
         timed.append(Timed(assumed if np.isnan(measured) else measured, evidence.passes[row]))
-    return images * together(timed) / 1000
+    return together(timed) / 1000
 
 
 def is_long(trial: TrialRecord, folds: int, seconds: float | None) -> bool:

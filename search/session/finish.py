@@ -36,19 +36,22 @@ from search.results.read import read_telling
 from search.seeds import derive
 from search.session.budget import (
     GRACE_SECONDS,
+    REPORTING,
     SAVING,
     WITH_CARE,
     fold_seconds,
+    packing_seconds,
     predicting_seconds,
     refit_seconds,
     usable,
 )
 from search.session.kept import forget, is_intact, model_of, sweep_states, weights_of
-from search.session.looks import look_jobs, look_seconds, looking, looks_of
+from search.session.looks import kept_for_looks, look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
 from search.session.records import fold_record
 from search.session.session import Session
+from search.session.testing import MIN_TESTED, tested_rows
 from search.stats.calibration import fitted_temperature
 from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
@@ -161,18 +164,23 @@ class Finish:
             return False
         made = datetime.now(UTC).isoformat(timespec="seconds")
         about = {"made": made, "temperature": _temperature(evidence, members)}
-        saved = self._compose([refits[member].path for member in members], members, about)
+        rows = self._tested_rows(evidence, members)
+        saved = self._compose([refits[member].path for member in members], members, about, rows)
         if saved is None:
             return False
+        probabilities = None
+        if saved.probabilities is not None:
+            probabilities = np.full((self.testing.sum(), saved.probabilities.shape[1]), np.nan, np.float32)
+            probabilities[np.isin(np.flatnonzero(self.testing), rows)] = saved.probabilities
         record = ChoiceRecord(
             made=made,
-            trial=max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial,
+            trial=leading(members),
             members=tuple((member.trial, member.weight) for member in members),
             left_out=tuple(member.fold for member in members),
             pool=evidence.numbers,
             folds=self._store.fold_runs(),
             seconds=self.session.clock() - started,
-            probabilities=saved.probabilities,
+            probabilities=probabilities,
         )
         self._store.add_choice(record, run=self.session.run_id, seconds=self.session.seconds)
         forget(self.folder, evidence.numbers)
@@ -196,9 +204,8 @@ class Finish:
 
     def _looked(self, choice: ChoiceRecord, members: Sequence[Member], paths: Mapping[Member, Path]) -> str | None:
         """See `_look`; returns what went wrong in a worker. Raises whatever reading and writing raises."""
-        networks, trial = looking(choice.trial, members), self._store.trial(choice.trial)
-        seconds = max(self.slowness, 1.0) * look_seconds(cost(trial) / SPEED, len(networks))
-        if self.session.stop.asked or seconds > self._left():
+        networks = looking(choice.trial, members)
+        if self.session.stop.asked or self._look_seconds(members) > self._left():
             return None
         jobs = look_jobs(read_telling(self._store).examples, networks, paths, self.plan.assignment)
         outcomes: list[tuple[LookJob, Outcome]] = []
@@ -210,14 +217,40 @@ class Finish:
         wrong += ["the time was over before"] if len(outcomes) < len(jobs) and not self.session.stop.asked else []
         return wrong[0] if wrong else None
 
-    def _compose(self, paths: Sequence[Path], members: Sequence[Member], about: Mapping[str, Any]) -> SavedModel | None:
-        """Save the members' models, in the files `paths`, as one, with more to say about it; None if that failed."""
+    def _tested_rows(self, evidence: Evidence, members: Sequence[Member]) -> NDArray[np.int32]:
+        """The testing images that there is time to predict with the model."""
+        if self.plan.seconds is None:
+            return np.flatnonzero(self.testing).astype(np.int32)
+        later = kept_for_looks(self._look_seconds(members), self.plan.seconds)
+        later += max(self.slowness, 1.0) * (SAVING + REPORTING)
+        later += packing_seconds(len(members), self.slowness) / 2 if len(members) > 1 else 0.0  # saved, to be loaded
+        each = WITH_CARE * predicting_seconds(evidence, members, self.slowness)
+        rows = tested_rows(
+            self.testing, self.labels, self.plan.seed, (self._left() - later) / each if each else math.inf
+        )
+        if (tested := len(rows)) < (images := self.testing.sum()):
+            self._note(f"the model is tested on {tested:,} of {images:,} testing images: there is no time for more")
+        return rows
+
+    def _look_seconds(self, members: Sequence[Member]) -> float:
+        """Expected seconds to see where the model looks."""
+        trial = leading(members)
+        predicting, networks = cost(self._store.trial(trial)) / SPEED, len(looking(trial, members))
+        return max(self.slowness, 1.0) * look_seconds(predicting, networks)
+
+    def _compose(
+        self, paths: Sequence[Path], members: Sequence[Member], about: Mapping[str, Any], rows: NDArray[np.int32]
+    ) -> SavedModel | None:
+        """Save the members' models, in the files `paths`, as one, with more to say about it, and test it on `rows`.
+
+        None if that failed.
+        """
         about = {**self.about, **about, "packaging": PACKAGING, "members": [vars(member) for member in members]}
         job = ComposeJob(
             parts=tuple((path, member.weight) for path, member in zip(paths, members, strict=True)),
             path=self.folder.model,
             about=about,
-            rows=np.flatnonzero(self.testing).astype(np.int32),
+            rows=rows,
         )
         saved: list[SavedModel] = []
 
@@ -233,7 +266,7 @@ class Finish:
         """The models to make of what is chosen; empty without a choice.
 
         Only trials that there is time to train, or whose folds' models are kept, are compared. An ensemble must also
-        predict the testing images in time; a single trial does so in any case.
+        predict a few testing images in time; a single trial does so in any case.
         """
         by_number, left = {trial.number: trial for trial in trials}, self._left()
         candidates = candidates_of(evidence, trials)
@@ -246,10 +279,10 @@ class Finish:
         members = decide(evidence, candidates, self.plan.wish)
         if len(members) == 1 and self._in_folds(by_number[members[0].trial], left):
             return tuple(Member(members[0].trial, 1 / self.plan.folds, fold) for fold in range(self.plan.folds))
-        predicting = partial(predicting_seconds, evidence, images=int(self.testing.sum()), slowness=self.slowness)
+        few, predicting = min(self.testing.sum(), MIN_TESTED), partial(predicting_seconds, evidence)
         if len(members) > 1:
-            several = self._in_time(members, by_number, left - predicting(members))
-            if several and predicting(several) <= left:  # the kept models of folds share nothing
+            several = self._in_time(members, by_number, left - few * predicting(members, self.slowness))
+            if several and few * predicting(several, self.slowness) <= left:  # the kept models of folds share nothing
                 return several
         return self._in_time(decide(evidence, candidates, self.plan.wish, alone=True), by_number, left)
 
@@ -272,7 +305,8 @@ class Finish:
 
     def _fits(self, trials: Sequence[TrialRecord], left: float) -> bool:
         """Whether there is time to train these trials on all images; the reserve had the same safety factor."""
-        return refit_seconds(trials, self.plan.folds, self.session.executor.slots) <= left * WITH_CARE
+        packing = packing_seconds(len(trials), self.slowness)
+        return packing + refit_seconds(trials, self.plan.folds, self.session.executor.slots) <= left * WITH_CARE
 
     def _kept(self, trial: TrialRecord) -> list[int]:
         """The folds of the search whose trained weights are kept."""
@@ -362,6 +396,11 @@ class Finish:
         if drive.running and not may_wait():
             self.session.executor.close(kill=True)
         return succeeded == len(jobs)
+
+
+def leading(members: Sequence[Member]) -> int:
+    """The trial whose models weigh most."""
+    return max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial
 
 
 def _temperature(evidence: Evidence, members: Sequence[Member]) -> float:

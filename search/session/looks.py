@@ -19,6 +19,7 @@ from search.stats.selection import Member
 from storage import ChoiceRecord
 
 LOADING = 2.0  # seconds to load a network and to call it for the first time: 1.7 and 2.1 for Lite0 and Lite2
+LOOK_SHARE = 0.03  # of a search's time, at most, that is kept back for them
 
 
 def looking(trial: int, members: Sequence[Member]) -> tuple[Member, ...]:
@@ -30,6 +31,11 @@ def looking(trial: int, members: Sequence[Member]) -> tuple[Member, ...]:
 def look_seconds(predicting: float, networks: int) -> float:
     """Expected seconds for all images that a report shows. `predicting`: seconds for one of them."""
     return networks * LOADING + (PICTURES + UNSURE) * predicting
+
+
+def kept_for_looks(seconds: float, budget: float) -> float:
+    """What of a search's time `budget` is kept back for them, if they take so many `seconds`: all or nothing."""
+    return seconds if seconds <= LOOK_SHARE * budget else 0.0
 
 
 def look_jobs(

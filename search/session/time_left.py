@@ -10,19 +10,21 @@ from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
 from search.session.budget import (
     LONG,
-    PACKING,
-    RESERVED,
+    PACKING_SHARE,
+    REPORTING,
     RESTARTING,
     SAVING,
     WITH_CARE,
+    packing_seconds,
     predicting_seconds,
 )
 from search.session.kept import KEPT_TRIALS
 from search.session.last_folds import last_folds
-from search.session.looks import look_seconds
+from search.session.looks import kept_for_looks, look_seconds
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
+from search.session.testing import kept_for_testing
 from search.session.trials import Trials
 from search.stats.evidence import candidates_of, may_be_chosen
 from search.stats.outlook import AHEAD, little_gain
@@ -38,7 +40,6 @@ ESTIMATING_SHARE = 0.02  # of the time that these estimates may take: with many 
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
 CHOICE_SHARE = 20.0  # of the time that is left one part of so many: between two looks at what would be chosen now
-LOOK_SHARE = 0.03  # of the time, at most, that is kept back to see where the model looks
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
@@ -53,7 +54,7 @@ class TimeLeft:
         self._reserved = 0.0  # seconds reserved for finishing
         self._reserve_again = self._outlook_again = session.clock()  # when to estimate them next
         self._outlook: float | None = None
-        self._ensemble, self._ensemble_again = 0.0, session.clock()  # seconds, and when to estimate them next
+        self._ensemble, self._ensemble_again = (0, 0.0), session.clock()  # see `_next_ensemble`; when to ask it again
         self._kept: set[int] = set()  # trials of which fold runs keep their weights
 
     @property
@@ -93,9 +94,9 @@ class TimeLeft:
     def needed(self, trials: Trials) -> float:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
-        With the packing of kept networks of the leading trial, the prediction of the testing images by it or by the
-        ensemble that would be chosen now, what a slow or busy machine takes longer than `SAVING`, and seeing where the
-        model looks if that takes hardly any of the time.
+        With the packing of the leading trial's networks or of the ensemble that would be chosen now, its prediction of
+        testing images, what a slow or busy machine takes longer than `SAVING`, the report, and seeing where the model
+        looks if that takes hardly any of the time.
         """
         if self._plan.seconds is None:
             return 0.0
@@ -105,28 +106,30 @@ class TimeLeft:
             return 0.0
         kept = sum(path.is_file() for path in self._weights_of(leader))
         slowness = self._prices.slowness
-        alone = slowness * self._plan.testing * max(kept, 1) * self._prices.predicting(leader.number)
-        testing = max(alone, self._predicting_together(trials))
-        more = slowness * PACKING * kept + testing + max(slowness - 1.0, 0.0) * SAVING
+        measured, assumed = leader.latency, slowness * self._prices.predicting(leader.number)
+        alone, (networks, together) = assumed if measured is None else measured / 1000, self._next_ensemble(trials)
+        each = WITH_CARE * max(alone * max(kept, 1), together)
+        more = kept_for_testing(each, self._plan.testing, self._plan.seconds)
+        more += packing_seconds(max(kept, networks, 1), slowness)
+        more += max(slowness - 1.0, 0.0) * SAVING + max(slowness, 1.0) * REPORTING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
-        more += looking if looking <= LOOK_SHARE * self._plan.seconds else 0.0
+        more += kept_for_looks(looking, self._plan.seconds)
         return self._plan.reserve(trials).making + more
 
-    def _predicting_together(self, trials: Trials) -> float:
-        """Seconds in which the ensemble that would be chosen now predicts the testing images; 0 for a single trial.
+    def _next_ensemble(self, trials: Trials) -> tuple[int, float]:
+        """(Networks, seconds to predict an image) of the ensemble that would be chosen now; (0, 0) for a single trial.
 
-        0 too if that is a larger share of the time than is kept back for finishing: then a single trial is chosen.
+        So too if making it takes a larger share of the time than is kept back for that.
         """
         plan, now = self._plan, self._session.clock()
-        if plan.seconds is None or not plan.testing or now < self._ensemble_again:
+        if plan.seconds is None or now < self._ensemble_again:
             return self._ensemble
         known = [*trials]
         evidence = stored_evidence(self._session.store, known, confirmed=False, passes=plan.passes)
         members = decide(evidence, candidates_of(evidence, known), plan.wish) if evidence else ()
-        seconds = 0.0
-        if evidence and len(members) > 1:
-            seconds = predicting_seconds(evidence, members, plan.testing, self._prices.slowness)
-        self._ensemble = seconds if seconds <= RESERVED * plan.seconds else 0.0
+        self._ensemble, makes = (0, 0.0), packing_seconds(len(members), self.slowness) <= PACKING_SHARE * plan.seconds
+        if evidence is not None and len(members) > 1 and makes:
+            self._ensemble = len(members), predicting_seconds(evidence, members, self.slowness)
         self._ensemble_again = now + max(RESERVE_SHARE * plan.seconds, self.seconds / CHOICE_SHARE)
         return self._ensemble
 

@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,13 @@ from numpy.typing import NDArray
 
 from search.files import replacing
 from search.jobs import ComposeJob, SavedModel
-from search.manifest import ABOUT, Remembered, remembered, write_remembered
+from search.manifest import ABOUT, OURS, Remembered, remembered, write_remembered
 from search.stats.unlike import MOST, limit
 from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers, reset_names
 from search.worker.merging import Merged
-from spaces.backbones import pooled_maps
+from spaces.backbones import IN_MEMORY, Backbone, pooled_maps
 from spaces.facts import Facts
 from spaces.messages import first_line
 from spaces.parameters import Value
@@ -101,10 +102,9 @@ def features_model(
     frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts, features: NDArray[np.float32], head: Any
 ) -> keras.Model:
     """A backbone, what standardises its training `features` [images, width], and a head: a network, or a fitted one."""
-    reset_names()  # those of layers in the backbone's network are then the same in every file: see `merging.py`
     views = frozen.views(params, facts)
     backbone, side = views[0].backbone, views[0].side
-    network = backbone.network(None if backbone.any_side else side)  # for any side members of an ensemble share it
+    network = _network(backbone, None if backbone.any_side else side)  # for any side members of an ensemble share it
     x = inputs = keras.Input(facts.shape, name="pixels")
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
@@ -118,6 +118,13 @@ def features_model(
     x = keras_heads.standardize(*moments(features), mean)
     trained = isinstance(head, keras.Model)
     return keras.Model(inputs, head(x, training=False) if trained else keras_heads.fitted(head, facts.classes, x))
+
+
+@lru_cache(maxsize=IN_MEMORY)
+def _network(backbone: Backbone, side: int | None) -> keras.Model:
+    """A backbone's network, that models of several heads are made with: building one takes seconds."""
+    reset_names()  # those of its layers are then the same in every file: see `merging.py`
+    return backbone.network(side)
 
 
 def weighted_ensemble(models: Sequence[tuple[keras.Model, float]], facts: Facts) -> keras.Model:
@@ -221,10 +228,14 @@ def save(
         if about is None and remembered is None:
             return
         with zipfile.ZipFile(partial, "a") as archive:
-            more = {"remembered": remembered.plain} if remembered else {}
-            archive.writestr(ABOUT, json.dumps({**(about or {}), **more}, indent=1))
-            if remembered:
-                write_remembered(archive, remembered)
+            _describe(archive, about or {}, remembered)
+
+
+def _describe(archive: zipfile.ZipFile, about: Mapping[str, Any], remembered: Remembered | None) -> None:
+    more = {"remembered": remembered.plain} if remembered else {}
+    archive.writestr(ABOUT, json.dumps({**about, **more}, indent=1))
+    if remembered:
+        write_remembered(archive, remembered)
 
 
 def load(path: Path) -> keras.Model:
@@ -235,14 +246,32 @@ def load(path: Path) -> keras.Model:
 def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedModel:
     """See ComposeJob. What was saved is loaded again to predict: this tests the file."""
     started = time.perf_counter()
+    if len(job.parts) == 1:
+        _copy(job.parts[0][0], job.path, job.about)
+    else:
+        _combine(job, facts)
+    probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
+    return SavedModel(time.perf_counter() - started, probabilities)
+
+
+def _copy(part: Path, path: Path, about: Mapping[str, Any]) -> None:
+    """Save the model of a file again, with `about`. A large network takes seconds to load and save."""
+    found = remembered(part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, zipfile.ZipFile(part) as old, zipfile.ZipFile(partial, "w") as new:
+        for entry in old.infolist():
+            if entry.filename not in OURS:
+                new.writestr(entry, old.read(entry))
+        _describe(new, about, found)
+
+
+def _combine(job: ComposeJob, facts: Facts) -> None:
     models = [load(path) for path, _ in job.parts]
     weights = [weight for _, weight in job.parts]
     largest_first = sorted(zip(job.parts, models, strict=True), key=lambda part: -part[0][1])
     known = [(found, _standardizing(model)) for (path, _), model in largest_first if (found := remembered(path))]
     whole = weighted_ensemble([*zip(models, weights, strict=True)], facts)
     save(whole, job.path, job.about, _within(whole, *known[0]) if known else None)
-    probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
-    return SavedModel(time.perf_counter() - started, probabilities)
 
 
 def _within(whole: keras.Model, found: Remembered, part: Sequence[keras.Layer]) -> Remembered:
@@ -258,5 +287,7 @@ def _within(whole: keras.Model, found: Remembered, part: Sequence[keras.Layer]) 
 
 def predict_pixels(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[images, classes] of pixels [images, height, width, channels]."""
-    probabilities: NDArray[np.float32] = model.predict(pixels.astype(np.float32), batch_size=BATCH, verbose=0)
-    return probabilities
+    missing = -len(pixels) % BATCH if len(pixels) > BATCH else 0  # a last batch of another size is traced for seconds
+    whole = np.pad(pixels, ((0, missing), *((0, 0),) * 3))
+    probabilities: NDArray[np.float32] = model.predict(whole.astype(np.float32), batch_size=BATCH, verbose=0)
+    return probabilities[: len(pixels)]

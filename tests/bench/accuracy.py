@@ -57,7 +57,7 @@ def searched(pictures: Path, preset: str, seed: int, seconds: float, study: Path
     command(["run", str(pictures), *line])
     with Store.open(study / "study.db", read_only=True) as store:
         trials, choices, records = store.trials(curves=False), store.choices(), store.images()
-    truth = np.array([record.label for record in records if record.testing])
+    labels = np.array([record.label for record in records if record.testing])
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     first = [_after(begun, complete, mark) for mark in (0.0, *MARKS)]
     best = {family: _best(complete, preset, family) for family in FAMILIES}
@@ -66,7 +66,9 @@ def searched(pictures: Path, preset: str, seed: int, seconds: float, study: Path
         return f"| {preset} | {seed} | {len(trials)} | {' | '.join(first)} | {families} | none | |"
     probabilities = choices[-1].probabilities
     assert probabilities is not None, "there are no testing images"
-    right = int((probabilities.argmax(axis=1) == truth).sum())
+    tested = choices[-1].tested  # not all where there was no time
+    truth = labels[tested]
+    right = int((probabilities[tested].argmax(axis=1) == truth).sum())
     shipped = _shipped(choices[-1], trials, preset)
     test = f"{100 * right / len(truth):.1f} ({right} of {len(truth)})"
     return f"| {preset} | {seed} | {len(trials)} | {' | '.join(first)} | {families} | {shipped} | {test} |"
