@@ -152,7 +152,9 @@ def judged(tested: Tested | None = None) -> StudySummary:
     """The example with an estimate, plain methods, and trial 7 as the saved model."""
     plain = references(logistic_regression=0.73, linear_probe=0.84, majority=0.5)
     chosen = Chosen(7, ((7, 1.0),), True, False, "2025-03-01T21:00:00Z", tested, judged=FOLDS, leader=7)
-    return replace(replace(example(), references=plain).data(), estimate=EXPECTED, chosen=chosen)
+    testing = tested.images if tested else 0
+    data = replace(example(), references=plain).data()
+    return replace(data, estimate=EXPECTED, chosen=chosen, testing_images=testing)
 
 
 STUCK = DiagnosisRecord(

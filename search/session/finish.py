@@ -51,7 +51,7 @@ from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
 from search.session.records import fold_record
 from search.session.session import Session
-from search.session.testing import MIN_TESTED, tested_rows
+from search.session.testing import MIN_TESTED, rows_to_predict
 from search.stats.calibration import fitted_temperature
 from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
@@ -225,7 +225,7 @@ class Finish:
         later += max(self.slowness, 1.0) * (SAVING + REPORTING)
         later += packing_seconds(len(members), self.slowness) / 2 if len(members) > 1 else 0.0  # saved, to be loaded
         each = WITH_CARE * predicting_seconds(evidence, members, self.slowness)
-        rows = tested_rows(
+        rows = rows_to_predict(
             self.testing, self.labels, self.plan.seed, (self._left() - later) / each if each else math.inf
         )
         if (tested := len(rows)) < (images := self.testing.sum()):
@@ -305,7 +305,7 @@ class Finish:
 
     def _fits(self, trials: Sequence[TrialRecord], left: float) -> bool:
         """Whether there is time to train these trials on all images; the reserve had the same safety factor."""
-        packing = packing_seconds(len(trials), self.slowness)
+        packing = packing_seconds(len(trials), self.slowness) if len(trials) > 1 else 0.0
         return packing + refit_seconds(trials, self.plan.folds, self.session.executor.slots) <= left * WITH_CARE
 
     def _kept(self, trial: TrialRecord) -> list[int]:

@@ -16,7 +16,9 @@ def kept_for_testing(each: float, images: int, seconds: float) -> float:
     return min(each * images, max(each * MIN_TESTED, TESTING_SHARE * seconds))
 
 
-def tested_rows(testing: NDArray[np.bool_], labels: NDArray[np.int16], seed: int, images: float) -> NDArray[np.int32]:
+def rows_to_predict(
+    testing: NDArray[np.bool_], labels: NDArray[np.int16], seed: int, images: float
+) -> NDArray[np.int32]:
     """Rows of the testing images to predict, ascending: all, or a part of each class, drawn at random.
 
     `testing`, `labels`: [images]; `seed`: of the study; `images`: for how many there is time. A larger

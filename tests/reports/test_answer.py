@@ -100,6 +100,15 @@ def test_testing_pictures_that_say_more_than_the_estimate_give_the_answer() -> N
         assert "is right about 86 %" in words.answer(judged(other))
 
 
+def test_where_there_was_no_time_for_all_testing_pictures_their_number_is_said() -> None:
+    some = replace(judged(a_test(0.85, 0.75, 0.95)), testing_images=2000)
+    assert words.tested(some).startswith(
+        "On 50 of the 2,000 pictures kept apart for testing, all that there was time for, it is right about 85 %"
+    )
+    some = replace(judged(a_test(0.88, 0.86, 0.9)), testing_images=2000)
+    assert "as on 50 of the 2,000 testing pictures." in words.answer(some)
+
+
 def test_a_test_that_was_used_before_is_no_fresh_test() -> None:
     told = words.tested(judged(a_test(0.85, 0.75, 0.95, times=3)))
     assert told.endswith("They have tested 3 choices, so this is no longer a fresh test.")

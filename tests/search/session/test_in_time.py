@@ -13,7 +13,7 @@ import pytest
 
 from reports.wording import study as words
 from search.executors.in_process import InProcess
-from search.jobs import FoldJob, FoldResult, Job, Outcome, RefitJob, SavedModel
+from search.jobs import ComposeJob, FoldJob, FoldResult, Job, Outcome, RefitJob, SavedModel
 from search.results.progress import Ending
 from search.results.read import read_stored
 from search.results.summary import summarise
@@ -24,6 +24,7 @@ from search.session.loop import Loop
 from search.session.plan import Start, fold_seed, make_plan, worker_context
 from search.session.session import Session
 from search.session.signals import StopRequest
+from search.session.testing import MIN_TESTED
 from search.study.database import create, folds_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
@@ -303,14 +304,29 @@ def test_a_single_trial_is_made_where_there_is_no_time_for_an_ensemble(tmp_path:
     assert len(choice.members) == 1
 
 
-@pytest.mark.parametrize(("testing", "members"), [(0, 3), (100, 3), (300, 1)])
-def test_a_single_trial_is_made_where_an_ensemble_cannot_predict_the_testing_images_in_time(
-    tmp_path: Path, testing: int, members: int
+@pytest.mark.parametrize(
+    ("left", "testing", "members"), [(300.0, 0, 3), (300.0, 10, 3), (300.0, 300, 1), (1000.0, 300, 3)]
+)
+def test_a_single_trial_is_made_where_an_ensemble_cannot_predict_a_few_testing_images_in_time(
+    tmp_path: Path, left: float, testing: int, members: int
 ) -> None:
     """Three networks of a second an image."""
     with with_three_trials(tmp_path, latency=1000.0) as store:
-        choice, _ = finished(store, tmp_path, Saving(), left=1000.0, testing=testing)
+        choice, _ = finished(store, tmp_path, Saving(), left=left, testing=testing)
     assert len(choice.members) == members
+
+
+@pytest.mark.parametrize(
+    ("left", "least", "most"), [(1000.0, 260, 290), (300.0, 220, 250), (20.0, MIN_TESTED, MIN_TESTED)]
+)
+def test_testing_images_are_predicted_as_far_as_there_is_time(
+    tmp_path: Path, left: float, least: int, most: int
+) -> None:
+    """Three networks of a second an image, one where there is no time for three."""
+    with with_three_trials(tmp_path, latency=1000.0) as store:
+        finished(store, tmp_path, executor := Saving(), left=left, testing=300)
+    (compose,) = (job for job in executor.jobs if isinstance(job, ComposeJob))
+    assert least <= len(compose.rows) <= most
 
 
 @pytest.mark.parametrize(

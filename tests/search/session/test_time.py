@@ -16,6 +16,7 @@ from search.session.kept import KEPT_TRIALS, forget, weights_of
 from search.session.plan import Start
 from search.session.prices import SPEED
 from search.session.signals import StopRequest
+from search.session.testing import TESTING_SHARE
 from search.session.time_left import RECALLED
 from search.study.folder import StudyFolder
 from spaces.layers import Layer
@@ -73,14 +74,14 @@ def test_a_fold_for_which_there_is_no_time_is_not_begun(path: Path) -> None:
 
 def test_time_that_is_too_short_for_a_fold_of_an_open_trial_goes_to_a_cheaper_one(path: Path) -> None:
     points = (Start(Origin.START, depth(4)), Start(Origin.START, depth(1, norm="batch")))
-    sit(path, executor := clockwork(), seconds=145, **starts(*points))
+    sit(path, executor := clockwork(), seconds=154, **starts(*points))
     assert folds_of(path) == [(1, 3), (4, 2), (1, 3)]
     assert executor.now == 140
 
 
 def test_a_trial_that_was_left_open_for_time_goes_on_with_more(path: Path) -> None:
     points = (Start(Origin.START, depth(4)),)
-    sit(path, clockwork(), seconds=140, **starts(*points))
+    sit(path, clockwork(), seconds=154, **starts(*points))
     first = stored(path)[1]
     assert (first.state, first.cause) == (TrialState.PRUNED, OUT_OF_TIME)
     assert first.detail == "its time was over after 2 of 3 folds, by which it is judged; more time goes on with it"
@@ -96,7 +97,7 @@ def test_a_start_for_which_there_is_no_time_is_left_out_with_a_note(path: Path, 
     assert [trial.params["depth"] for trial in stored(path)][:2] == [1, 2]
     point = "known-good point" if origin == Origin.START else "point of [[try]]"
     (note,) = (note for note in watcher.notes if "left out" in note)
-    assert note == f"a {point} is left out: 2 of its folds need about 86 s, and 68 s are left (depth = 4)"
+    assert note == f"a {point} is left out: 2 of its folds need about 86 s, and 66 s are left (depth = 4)"
 
 
 def alternatives() -> tuple[Start, ...]:
@@ -141,7 +142,7 @@ def half_as_fast() -> Ticking:
     return Ticking(priced, takes=lambda job: 2 * seconds_of(job))
 
 
-@pytest.mark.parametrize(("seconds", "begun"), [(190, False), (200, True)])
+@pytest.mark.parametrize(("seconds", "begun"), [(191, False), (204, True)])
 def test_a_resumed_search_knows_what_fold_runs_took_before(path: Path, seconds: int, begun: bool) -> None:
     """Two folds of the deep point are 66 s of arithmetic, and as the machine is, 132 s."""
     sit(path, half_as_fast(), seconds=100, **starts())
@@ -149,7 +150,7 @@ def test_a_resumed_search_knows_what_fold_runs_took_before(path: Path, seconds: 
     deep = Start(Origin.START, depth(3))
     sit(path, half_as_fast(), watcher, seconds=seconds, **starts(deep))  # its first 60 s are of the session before
     assert any(trial.origin == Origin.START for trial in stored(path)) == begun
-    left_out = "a known-good point is left out: 2 of its folds need about 132 s, and 123 s are left (depth = 3)"
+    left_out = "a known-good point is left out: 2 of its folds need about 132 s, and 122 s are left (depth = 3)"
     assert (left_out in watcher.notes) == (not begun)
 
 
@@ -321,7 +322,9 @@ def test_time_is_reserved_for_what_can_be_made_of_the_trials_there_are() -> None
     assert kept_back(short_study, seconds=10.0) == RESERVED * 10 + grace(10)
 
 
-def test_the_time_in_which_an_ensemble_predicts_the_testing_images_is_kept_back(tmp_path: Path) -> None:
+def test_the_time_in_which_an_ensemble_predicts_testing_images_is_kept_back_up_to_a_share(
+    tmp_path: Path,
+) -> None:
     """Each of its networks takes a tenth of a second for an image, and is wrong where the others are not."""
     assignment = (np.arange(300) % FOLDS).astype(np.int16)
 
@@ -341,8 +344,8 @@ def test_the_time_in_which_an_ensemble_predicts_the_testing_images_is_kept_back(
         sit(path, executor, seconds=200, trials=1000, testing=testing, assignment=assignment)
         ends.append(executor.now)
     without, few, many = ends
-    assert 20 <= without - few <= RESERVED * 200 + 4
-    assert many == without, "an ensemble for which so much is needed is not made"
+    assert 10 <= without - few <= TESTING_SHARE * 200 + 4
+    assert abs(many - few) <= 4, "where there are more of them only a part is predicted"
 
 
 @pytest.mark.slow
