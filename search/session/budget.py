@@ -31,13 +31,19 @@ LONG = 0.04  # share of it: a training on all images that takes longer is replac
 PACKING = 2.5  # seconds for a network to become a part of the model, on a machine as fast as prices assume
 PACKING_SHARE = 0.1  # of a search's time: no more is kept back to make an ensemble of several networks
 SAVING = 4.0  # seconds for combining models and loading the file that is tested
-REPORTING = 1.5  # seconds for the report, which the command writes last
+REPORTING = 3.0  # seconds for what the command does last: it reads all results again and writes the report
+REPORTING_SHARE = 0.05  # of the time, at most
 WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 
 LEAST_SECONDS = 60.0  # of a larger budget that a message names: starting takes some of it
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop; if its time is over, at most
 GRACE_SHARE = 0.02  # of its time
 RESTARTING = 5.0  # seconds until a worker that was ended has imported TensorFlow again
+
+
+def seconds_of_session(budget: float) -> float:
+    """What of a budget of so many seconds a study's sessions may take: the report comes after them."""
+    return budget - min(REPORTING, REPORTING_SHARE * budget)
 
 
 def grace(seconds: float) -> float:

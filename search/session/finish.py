@@ -36,7 +36,6 @@ from search.results.read import read_telling
 from search.seeds import derive
 from search.session.budget import (
     GRACE_SECONDS,
-    REPORTING,
     SAVING,
     WITH_CARE,
     fold_seconds,
@@ -222,7 +221,7 @@ class Finish:
         if self.plan.seconds is None:
             return np.flatnonzero(self.testing).astype(np.int32)
         later = kept_for_looks(self._look_seconds(members), self.plan.seconds)
-        later += max(self.slowness, 1.0) * (SAVING + REPORTING)
+        later += max(self.slowness, 1.0) * SAVING
         later += packing_seconds(len(members), self.slowness) / 2 if len(members) > 1 else 0.0  # saved, to be loaded
         each = WITH_CARE * predicting_seconds(evidence, members, self.slowness)
         rows = rows_to_predict(

@@ -13,7 +13,7 @@ from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
 from search.jobs import Description, FitOptions, FoldJob, Pixels, Saving, WorkerContext, probed
 from search.seeds import derive
-from search.session.budget import Reserve, reserve
+from search.session.budget import Reserve, reserve, seconds_of_session
 from search.session.kept import forget, saving_in, weights_of
 from search.session.parts import PartTerms
 from search.session.racer import RaceTerms
@@ -152,7 +152,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int, memory: int | None =
         max_parameters=config.max_parameters,
         max_bytes=memory or memory_for_each(slots),
         trials=config.trials,
-        seconds=None if config.hours is None else config.hours * 3600,
+        seconds=None if config.hours is None else seconds_of_session(config.hours * 3600),
         model=prepared.own.file.name if prepared.own else prepared.preset.name,
         testing=int(prepared.images.testing.sum()),
         wish=config.wish,

@@ -11,7 +11,6 @@ from search.jobs import DescribeJob, Description, Outcome
 from search.session.budget import (
     LONG,
     PACKING_SHARE,
-    REPORTING,
     RESTARTING,
     SAVING,
     WITH_CARE,
@@ -95,8 +94,8 @@ class TimeLeft:
         """Expected seconds for making the model; 0 without a limit or a finished fold.
 
         With the packing of the leading trial's networks or of the ensemble that would be chosen now, its prediction of
-        testing images, what a slow or busy machine takes longer than `SAVING`, the report, and seeing where the model
-        looks if that takes hardly any of the time.
+        testing images, what a slow or busy machine takes longer than `SAVING`, and seeing where the model looks if that
+        takes hardly any of the time.
         """
         if self._plan.seconds is None:
             return 0.0
@@ -111,7 +110,7 @@ class TimeLeft:
         each = WITH_CARE * max(alone * max(kept, 1), together)
         more = kept_for_testing(each, self._plan.testing, self._plan.seconds)
         more += packing_seconds(max(kept, networks), slowness)
-        more += max(slowness - 1.0, 0.0) * SAVING + max(slowness, 1.0) * REPORTING
+        more += max(slowness - 1.0, 0.0) * SAVING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += kept_for_looks(looking, self._plan.seconds)
         return self._plan.reserve(trials).making + more
