@@ -108,6 +108,10 @@ class Prices:
         """Measured seconds by assumed ones, of all fold runs: above 1 on a slow or busy machine."""
         return self._factor("")
 
+    def has_backbone(self, number: int) -> bool:
+        """Whether a trial's head is trained on features: for the model a pre-trained network is built and saved."""
+        return bool(self._views.get(number))
+
     def predicting(self, number: int) -> float:
         """Expected seconds to predict one image with a trial's model; 0 if nothing is known of it."""
         return self._macs.get(number, 0.0) / SPEED

@@ -109,7 +109,7 @@ class TimeLeft:
         alone, (networks, together) = assumed if measured is None else measured / 1000, self._next_ensemble(trials)
         each = WITH_CARE * max(alone * max(kept, 1), together)
         more = kept_for_testing(each, self._plan.testing, self._plan.seconds)
-        more += packing_seconds(max(kept, networks), slowness)
+        more += packing_seconds(max(kept, networks, int(self._prices.has_backbone(leader.number))), slowness)
         more += max(slowness - 1.0, 0.0) * SAVING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += kept_for_looks(looking, self._plan.seconds)
