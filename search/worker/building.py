@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,12 +16,13 @@ from search.seeds import derive
 from search.worker.keras_internals import dtype_policy, reset_names
 from spaces.custom.model import OwnModel
 from spaces.messages import first_line
-from spaces.presets import FrozenFeatures, Preset
+from spaces.parameters import Value
+from spaces.presets import Preset, Tuned
 
 if TYPE_CHECKING:
     import keras
 
-    from search.worker.inputs import Maps
+    from search.worker.inputs import Maps, Shown
     from search.worker.trainer import Trainer
     from search.worker.trainer_cache import TrainerCache
 
@@ -47,6 +48,7 @@ class Building:
     def __init__(self, context: WorkerContext, trainers: TrainerCache, pixels: NDArray[np.uint8]) -> None:
         """`pixels`: [images, height, width, channels] of the study."""
         self._context, self._trainers, self._pixels = context, trainers, pixels
+        self._widths: dict[Hashable, int] = {}  # numbers of an image below what is trained, of each `Tuned.shape`
 
     @cached_property
     def constant(self) -> Any:
@@ -69,38 +71,63 @@ class Building:
             trainer.remember_drawing(point, redrawing)
         return trainer
 
-    def tuner(self, family: Preset, frozen: FrozenFeatures, job: FoldJob) -> Trainer:
-        """A trainer of a pre-trained network, kept for all folds of a trial: to build one takes as long as epochs do.
+    def tuner(self, family: Preset, tuned: Tuned, job: FoldJob) -> Trainer:
+        """A trainer of a pre-trained network. To build one takes as long as epochs do, so one is kept.
 
+        It trains all folds of a trial, and those of other trials whose points differ from its own in numbers alone.
         Layers that are not trained are left to `Maps`, where there is room for these.
         """
-        from search.worker.describe import MAX_NUMBERS
         from search.worker.inputs import Maps, Shown
 
         facts, params, rows = self._context.facts, job.params, np.union1d(job.train, job.validate).astype(np.int32)
-        point = (job.trial, tuple(sorted(params.items())), job.training.max_epochs, rows.tobytes())
+        recipe, epochs = family.recipe(params, facts), job.training.max_epochs
+        point = (job.trial, tuple(sorted(params.items())), epochs, rows.tobytes())
         trainer = self._trainers.again(point)
         if trainer is None:
-            recipe, seed = family.recipe(params, facts), derive(self._context.seed, "shown", job.trial)
-            shown = Shown(self._pixels, rows, recipe, job.training.max_epochs, seed)
-
-            def built() -> tuple[keras.Model, keras.Model, Maps | None]:
-                """(the network, compiled what of it is trained, the maps that this is given)."""
-                network = family.network(params, facts)
-                if frozen.cut and not recipe.mixes and (parts := frozen.cut(network, params, facts)):
-                    lower, upper = parts
-                    if (maps := Maps(lower, shown)).numbers <= MAX_NUMBERS:
-                        return network, family.compiled(upper, params, facts), maps
-                return network, family.compiled(network, params, facts), None
-
-            network, model, maps = self.new(job, built)
-            weights = {"weights": frozen.backbone(params, facts).sha256}
-            trainer = self._trainers.trainer(model, maps or self.constant, recipe, weights)
-            if trainer.model is model:
-                trainer.network = network
-            trainer.remember(point)
+            shown = Shown(self._pixels, rows, recipe, epochs, derive(self._context.seed, "shown", job.trial))
+            head = self.new(job, lambda: family.compiled(tuned.head(params, facts), params, facts))
+            kind = self._trainers.kind_of(head, recipe)
+            trainer = self._trainers.alike((tuned.shape(params, facts), kind, self._has_maps(tuned, params, shown)))
+            if trainer is None:
+                trainer = self._new_tuner(family, tuned, job, shown)
+                trainer.remember(point)
+                trainer.kind = (tuned.shape(params, facts), kind, isinstance(trainer.inputs, Maps))
+            else:
+                trainer.become(point, head, recipe)
+                if isinstance(trainer.inputs, Maps):
+                    trainer.inputs.show(shown)
         trainer.begin_again(job.seed)
         return trainer
+
+    def _new_tuner(self, family: Preset, tuned: Tuned, job: FoldJob, shown: Shown) -> Trainer:
+        from search.worker.inputs import Maps
+
+        facts, params = self._context.facts, job.params
+
+        def built() -> tuple[keras.Model, keras.Model, Maps | None]:
+            """(the network, compiled what of it is trained, the maps that this is given)."""
+            network = family.network(params, facts)
+            if parts := tuned.cut(network, params, facts):
+                lower, upper = parts
+                self._widths[tuned.shape(params, facts)] = int(lower.output_shape[-1])
+                if self._has_maps(tuned, params, shown):
+                    return network, family.compiled(upper, params, facts), Maps(lower, shown)
+            return network, family.compiled(network, params, facts), None
+
+        network, model, maps = self.new(job, built)
+        trainer = self._trainers.trainer(
+            model, maps or self.constant, shown.recipe, {"shape": str(tuned.shape(params, facts))}
+        )
+        if trainer.model is model:
+            trainer.network = network
+        return trainer
+
+    def _has_maps(self, tuned: Tuned, params: Mapping[str, Value], shown: Shown) -> bool:
+        """Whether what is not trained of a point's network is left to `Maps`."""
+        from search.worker.describe import MAX_NUMBERS
+
+        width = self._widths.get(tuned.shape(params, self._context.facts), 0)
+        return 0 < shown.numbers(width) <= MAX_NUMBERS and not shown.recipe.mixes
 
     def own(self, own: OwnModel, job: FoldJob) -> tuple[keras.Model, list[keras.callbacks.Callback]]:
         """The user's model, compiled, built with the job's seed, its layers named anew; and the user's callbacks."""

@@ -89,11 +89,12 @@ def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: 
     parameters, maps = _numbers(layers)
     pretrained, _ = _numbers(backbone.layers(32))
     macs, views = _macs(layers), tuple(view.name for view in frozen.views(params, facts))
-    if frozen.trained:
-        trained, above = _numbers(frozen.trained(params, facts))
+    if frozen.tuned:
+        layers_trained = frozen.tuned.layers(params, facts)
+        trained, above = _numbers(layers_trained)
         held = int(params["batch_size"]) * (backbone.kept * above + PASSING * (maps - above))
         needed = 4 * (2 * parameters + 3 * trained + held + _kept_maps(frozen, params, facts))
-        training = macs + (BACKWARD - 1) * _macs(frozen.trained(params, facts))
+        training = macs + (BACKWARD - 1) * _macs(layers_trained)
         return Description(parameters, needed, layers, pretrained, macs, training, views)
     features = 2 * facts.images * max(layer.shape[-1] or 1 for layer in layers)
     needed = 4 * (4 * parameters + 4 * PIECE * maps + features)
@@ -102,8 +103,7 @@ def describe_frozen(frozen: FrozenFeatures, params: Mapping[str, Value], facts: 
 
 def _kept_maps(frozen: FrozenFeatures, params: Mapping[str, Value], facts: Facts) -> int:
     """At most so many numbers of maps are kept, for all epochs, below the layers that are trained."""
-    assert frozen.trained is not None  # noqa: S101 - it trains the backbone
-    layers, trained = frozen.layers(params, facts), frozen.trained(params, facts)
+    layers, trained = frozen.layers(params, facts), frozen.tuned.layers(params, facts) if frozen.tuned else ()
     below = layers[-len(trained) - 1] if len(trained) < len(layers) else None
     if below is None or recipe_of(params, facts).mixes:
         return 0

@@ -137,6 +137,10 @@ class Shown:
         """How many are kept of each image: as it is, mirrored, and as each epoch shows it."""
         return 2 + (self.epochs if self.recipe.augmentation != "none" else 0)
 
+    def numbers(self, width: int) -> int:
+        """How many are kept of all views, `width` of an image."""
+        return self.views * len(self.rows) * width
+
     def view(self, number: int) -> list[Any]:
         """Pieces of at most PIECE images, float32 tensors: those of view `number`."""
         pieces = [self.rows[start : start + PIECE] for start in range(0, len(self.rows), PIECE)]
@@ -181,7 +185,7 @@ class Maps:
     @property
     def numbers(self) -> int:
         """How many it keeps."""
-        return self.shown.views * len(self.shown.rows) * self.width
+        return self.shown.numbers(self.width)
 
     @property
     def variables(self) -> list[Any]:
@@ -190,8 +194,12 @@ class Maps:
 
     def renew(self, inputs: Maps, recipe: Recipe) -> None:  # noqa: ARG002 - it is that of `inputs`
         """As of any inputs; `inputs` are of the same layers."""
-        if inputs.shown is not self.shown:
-            self.shown = inputs.shown
+        self.show(inputs.shown)
+
+    def show(self, shown: Shown) -> None:
+        """Keep the maps of these images, as they are shown there."""
+        if shown is not self.shown:
+            self.shown = shown
             self.open()
 
     def open(self) -> None:

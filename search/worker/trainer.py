@@ -69,6 +69,7 @@ class Trainer:
         self.model, self.recipe, self.context = model, recipe, context
         self.network = model  # that is saved: the model, with layers before it that are not trained
         self.point: Hashable = None  # what it was made for, see `TrainerCache.again`
+        self.kind: Hashable = None  # what decides its network and its graphs, see `TrainerCache.alike`
         self.inputs: Inputs = _inputs(inputs, model, recipe)
         self._targets = tf.constant(targets_for(model, context.labels))
         self.class_weights = tf.Variable(tf.ones([context.facts.classes]), trainable=False)
@@ -123,13 +124,17 @@ class Trainer:
         Its optimizer need not have made its variables, which takes longer than all else here.
         """
         self._begin([variable.value for variable in model.variables])
+        self._take_numbers(model, recipe)
+        self.inputs.renew(inputs, recipe)
+        self.point = None
+
+    def _take_numbers(self, model: keras.Model, recipe: Recipe) -> None:
         if has_rate(model.optimizer):
             self.model.optimizer.learning_rate.assign(model.optimizer.learning_rate)
         for number, value in zip(self.numbers, scalars(model), strict=True):
             number.assign(value)
         set_scalars(self.model, scalars(model))  # so that code outside of graphs reads these too
-        self.inputs.renew(inputs, recipe)
-        self.recipe, self.point = recipe, None
+        self.recipe = recipe
 
     def _begin(self, values: Sequence[Any]) -> None:
         """Give the model these values, and its optimizer those that it began with."""
@@ -142,6 +147,14 @@ class Trainer:
         """Note that it is about to train fold runs of `point`, and with what weights each of them begins."""
         self.point = point
         self._first = ([np.array(variable.numpy()) for variable in self.model.variables], self.learning_rate)
+
+    def become(self, point: Hashable, numbers: keras.Model, recipe: Recipe) -> None:
+        """Be about to train fold runs of another point of the same `kind`, from the same first weights.
+
+        `numbers`: a compiled model with the point's numbers, in layers like those of this one that have some.
+        """
+        self._take_numbers(numbers, recipe)
+        self.point, self._first = point, (self._first[0], self.learning_rate)
 
     def begin_again(self, seed: int) -> None:
         """Begin anew with what was noted, and random generators from `seed`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,8 @@ class TrainerCache:
         if self._context.model is None:  # a `tf.function` in a user's file may need its gradients again
             forget_gradients()
         set_averages(model, recipe, len(self._context.labels))
-        key = _key(model, inputs, recipe, point)
+        decided = _key(model, recipe)
+        key = decided and f"{point} {'maps' if isinstance(inputs, Maps) else inputs.dtype} {decided}"
         trainer = self._kept.pop(key, None) if key else None
         self._forget(_size(model, inputs))  # also for one that is kept: its maps may be more now
         if trainer is None:
@@ -61,7 +62,19 @@ class TrainerCache:
 
     def again(self, point: Hashable) -> Trainer | None:
         """The one that remembers this point, if it is kept: nothing need be built."""
-        key = next((key for key, trainer in self._kept.items() if trainer.point == point), None)
+        return self._used(lambda trainer: trainer.point == point)
+
+    def alike(self, kind: Hashable) -> Trainer | None:
+        """One of this kind, if it is kept: nothing but numbers need be given to it."""
+        return self._used(lambda trainer: trainer.kind == kind)
+
+    def kind_of(self, head: keras.Model, recipe: Recipe) -> str | None:
+        """What of a network's head, built and compiled by itself, and of the recipe decides the network's graphs."""
+        set_averages(head, recipe, len(self._context.labels))
+        return _key(head, recipe)
+
+    def _used(self, is_wanted: Callable[[Trainer], bool]) -> Trainer | None:
+        key = next((key for key, trainer in self._kept.items() if is_wanted(trainer)), None)
         if key is None:
             return None
         self._kept[key] = self._kept.pop(key)
@@ -92,9 +105,7 @@ def _size(model: keras.Model, inputs: Any) -> int:
     return int(model.count_params()) + (inputs.numbers // 3 if isinstance(inputs, Maps) else 0)
 
 
-def _key(model: keras.Model, inputs: Any, recipe: Recipe, point: Mapping[str, Value] | None) -> str | None:
+def _key(model: keras.Model, recipe: Recipe) -> str | None:
     """What decides a trainer's graphs. Batch size, epochs and schedule do not: the host handles them."""
-    decided = graph_signature(model)
-    rest = replace(recipe, batch_size=0, steps=None, schedule="constant")
-    kind = "maps" if isinstance(inputs, Maps) else inputs.dtype
-    return decided and f"{point} {rest} {kind} {decided}"
+    decided, rest = graph_signature(model), replace(recipe, batch_size=0, steps=None, schedule="constant")
+    return decided and f"{rest} {decided}"

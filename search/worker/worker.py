@@ -273,15 +273,16 @@ class Worker:
     def _train_on_pixels(self, family: Preset, job: FoldJob, started: float) -> FoldResult:
         facts, labels = self._context.facts, self._context.labels[job.train]
         begin: Callable[[keras.Model], None] = _as_built
-        if family.frozen and (start := family.frozen.start):
+        tuned = family.frozen and family.frozen.tuned
+        if family.frozen and tuned:
             features, _ = self._features.of(family.frozen, facts, job)
 
             def begin(model: keras.Model) -> None:
-                start(model, job.params, features, labels)
+                tuned.start(model, job.params, features, labels)
 
-        if family.frozen and family.frozen.cut and not job.edit:
+        if family.frozen and tuned and not job.edit:
             self._last = None  # it may hold maps that are not needed any more
-            trainer = self._building.tuner(family, family.frozen, job)
+            trainer = self._building.tuner(family, tuned, job)
             begin(trainer.network)
         elif family.frozen is None and job.edit is None:
             trainer = self._building.drawn(family, job)

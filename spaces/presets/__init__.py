@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +37,24 @@ class FrozenFeatures:
     layers: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]]
     """The whole model for the report's drawing, from shapes alone."""
     heads: Heads | None = None
-    """What learns on the features instead of pixels; None: the network learns from pixels, begun by `start`."""
-    trained: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]] | None = None
-    """Those of `layers` that are trained on pixels, with all above them; None: none is."""
-    start: Callable[[keras.Model, Mapping[str, Value], NDArray[np.float32], NDArray[np.int16]], None] | None = None
+    """What learns on the features instead of pixels; None: the network learns from pixels."""
+    tuned: Tuned | None = None
+    """What is trained on pixels; None: nothing is."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A family whose network is the backbone and a head, trained on from the backbone's weights and a fitted head."""
+
+    layers: Callable[[Mapping[str, Value], Facts], tuple[Layer, ...]]
+    """Those of the family's layers that are trained."""
+    shape: Callable[[Mapping[str, Value], Facts], Hashable]
+    """What decides the network of a point but for its `head`."""
+    head: Callable[[Mapping[str, Value], Facts], keras.Model]
+    """The head of a point's network alone, not compiled, on features [batch, width]."""
+    start: Callable[[keras.Model, Mapping[str, Value], NDArray[np.float32], NDArray[np.int16]], None]
     """(network, parameters, training features, their labels): gives the network's head its first weights."""
-    cut: Callable[[keras.Model, Mapping[str, Value], Facts], tuple[keras.Model, keras.Model] | None] | None = None
+    cut: Callable[[keras.Model, Mapping[str, Value], Facts], tuple[keras.Model, keras.Model] | None]
     """(network, parameters, facts) -> what of it is not trained, and what is, on rows of numbers between; or None."""
 
 
@@ -185,10 +197,7 @@ _FINE_TUNE = Preset(
         frozen.views,
         frozen.columns,
         fine_tune.layers,
-        None,
-        fine_tune.trained,
-        fine_tune.start,
-        fine_tune.cut,
+        tuned=Tuned(fine_tune.trained, fine_tune.shape, fine_tune.head, fine_tune.start, fine_tune.cut),
     ),
     fine_tune.recipe,
 )

@@ -8,7 +8,7 @@ are a poor sample of its statistics.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +145,6 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     """The network of one point with its pre-trained weights, not compiled; its head, 'output', is not fitted yet."""
     import keras  # heavy, and only workers build models
 
-    from spaces.presets import parts
-
     side = int(params["input_size"])
     x = inputs = keras.Input(facts.shape)
     if facts.channels == 1:
@@ -154,8 +152,28 @@ def network(params: Mapping[str, Value], facts: Facts) -> keras.Model:
     x = resized(x, side)
     maps = _body(backbone(params, facts), side, str(params["unfreeze"]))(x)
     x = pooled_maps(maps if params["stages"] == "all" else maps[-1:])
-    x = keras.layers.Dropout(float(params["dropout"]))(x)
-    return keras.Model(inputs, parts.output(x, "softmax", facts.classes))
+    return keras.Model(inputs, _head(x, params, facts))
+
+
+def _head(x: Any, params: Mapping[str, Value], facts: Facts) -> Any:
+    import keras
+
+    from spaces.presets import parts
+
+    return parts.output(keras.layers.Dropout(float(params["dropout"]))(x), "softmax", facts.classes)
+
+
+def head(params: Mapping[str, Value], facts: Facts) -> keras.Model:
+    """What is above the backbone, on its features [batch, width]: all that differs between points of one `shape`."""
+    import keras
+
+    features = keras.Input((pooled_width(params, facts),))
+    return keras.Model(features, _head(features, params, facts))
+
+
+def shape(params: Mapping[str, Value], facts: Facts) -> tuple[Hashable, ...]:
+    """What decides all below `head`."""
+    return backbone(params, facts).sha256, *(params[name] for name in ("input_size", "stages", "unfreeze"))
 
 
 def cut(model: keras.Model, params: Mapping[str, Value], facts: Facts) -> tuple[keras.Model, keras.Model] | None:

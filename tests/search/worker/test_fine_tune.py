@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,11 @@ def test_what_is_trained_grows_with_unfreeze_and_never_holds_statistics() -> Non
 def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
     tuner: Worker, context: WorkerContext, prepared: Prepared, changes: dict[str, Value]
 ) -> None:
-    points = point(**changes), point(**changes) | {"dropout": 0.5, "learning_rate": 1e-4, "label_smoothing": 0.1}
-    jobs = [fold_job(prepared, params, seed, max_epochs=2, patience=1) for seed, params in enumerate(points)]
+    points = point(**changes), point(**changes) | {"dropout": 0.5, "learning_rate": 1e-4, "weight_decay": 1e-3}
+    jobs = [
+        replace(fold_job(prepared, params, trial, max_epochs=2 + trial, patience=1), trial=trial)
+        for trial, params in enumerate(points)
+    ]
     tuner._trainers.clear()
     first, second = (trained(tuner, job) for job in jobs)
     assert [first.epochs, first.best_epoch] == [2, 2], "all epochs, and the last one counts"
@@ -115,6 +119,18 @@ def test_a_fold_is_a_whole_cosine_and_the_same_on_used_graphs(
     cold = trained(Worker(context), jobs[1])
     assert second.curve == cold.curve
     np.testing.assert_array_equal(second.probabilities, cold.probabilities)
+
+
+def test_a_trial_that_differs_from_another_in_numbers_alone_builds_no_network(
+    tuner: Worker, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is trained as by itself, to the last bit, is the test before."""
+    trained(tuner, fold_job(prepared, point(), max_epochs=1))
+    built: list[object] = []
+    monkeypatch.setattr("spaces.presets.fine_tune._body", lambda *given: built.append(given))
+    later = fold_job(prepared, point(dropout=0.5, learning_rate=1e-4, weight_decay=1e-3), max_epochs=1)
+    trained(tuner, replace(later, trial=1))
+    assert not built
 
 
 def test_the_description_is_drawn_without_building_and_counts_what_is_trained(
