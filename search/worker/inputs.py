@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -173,7 +174,7 @@ class Maps:
             input_signature=[tf.TensorSpec(shape)],
             autograph=False,
         )
-        self.shown, self.latency = shown, 0.0
+        self.shown, self.latency, self._milliseconds = shown, 0.0, 0.0
         self.width = int(lower.output_shape[-1])
         self._table = tf.Variable(
             np.zeros((0, self.width), np.float32), trainable=False, shape=tf.TensorShape([None, self.width])
@@ -199,22 +200,27 @@ class Maps:
     def show(self, shown: Shown) -> None:
         """Keep the maps of these images, as they are shown there."""
         if shown is not self.shown:
+            same = shown.pixels is self.shown.pixels and np.array_equal(shown.rows, self.shown.rows)
             self.shown = shown
-            self.open()
+            self.open(kept=self._computed & {0, 1} if same else set())
 
-    def open(self) -> None:
-        """Make room, and compute the maps of the images as they are."""
-        self._computed, rows = set(), self.shown.rows
+    def open(self, kept: Collection[int] = ()) -> None:
+        """Make room, and compute the maps of the images as they are, but for the views `kept`: {0}, {0, 1} or none."""
+        self._computed, rows = set(kept), self.shown.rows
         places = np.zeros(len(self.shown.pixels), np.int32)
         places[rows] = np.arange(len(rows))
         self._places.assign(places)
         self._images.assign(len(rows))
-        self._table.assign(tf.zeros([0, self.width]))  # first: two tables at once may be too large
-        self._table.assign(tf.zeros([self.shown.views * len(rows), self.width]))
+        known = tf.identity(self._table[: len(kept) * len(rows)])
+        self._table.assign(known)  # first: two tables at once may be too large
+        room = self.shown.views * len(rows) - len(known)
+        self._table.assign(tf.concat([known, tf.zeros([room, self.width])], 0))
         self._compute(0)
-        piece = self.shown.view(0)[-1]
         views = 2 if self.shown.recipe.flip_average else 1
-        self.latency = views * milliseconds_an_image(lambda: self._lower(piece).numpy(), len(piece))
+        if not self._milliseconds:
+            piece = self.shown.view(0)[-1]
+            self._milliseconds = milliseconds_an_image(lambda: self._lower(piece).numpy(), len(piece))
+        self.latency = views * self._milliseconds
         if views > 1:
             self._compute(1)
 
