@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import sys
@@ -54,6 +55,9 @@ def leave_on_signals() -> Iterator[None]:
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()  # again, outside of the callback
 
     before, sys.unraisablehook = sys.unraisablehook, hook
+    pool = logging.getLogger("sqlalchemy.pool")  # it would print the traceback of a signal while a connection is closed
+    level = pool.level
+    pool.setLevel(logging.CRITICAL + 1)
     try:
         with _handled_by(handle):
             try:
@@ -68,6 +72,7 @@ def leave_on_signals() -> Iterator[None]:
                 sys.exit(RESUMABLE)
     finally:
         sys.unraisablehook = before
+        pool.setLevel(level)
 
 
 @contextlib.contextmanager

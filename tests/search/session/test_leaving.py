@@ -66,6 +66,20 @@ finally:
         assert ended(program(body), first, signal.SIGINT) == (RESUMABLE, LEFT)
 
 
+def test_a_ctrl_c_while_a_connection_is_closed_prints_no_traceback() -> None:
+    body = f"""
+import sqlite3
+from sqlalchemy import NullPool, create_engine
+class Connection(sqlite3.Connection):
+    def close(self):
+        {SAY}
+        time.sleep(60)
+made = lambda: sqlite3.connect(":memory:", factory=Connection)
+create_engine("sqlite://", creator=made, poolclass=NullPool).connect().close()
+"""
+    assert ended(program(body), signal.SIGINT) == (RESUMABLE, STOPPED)
+
+
 def test_signals_that_come_again_by_themselves_do_not_hurry_it() -> None:
     body = f"""
 try:
