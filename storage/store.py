@@ -327,9 +327,10 @@ class Store(Reader):
     ) -> None:
         if state is TrialState.RUNNING:
             raise self._error(f"trial {number} cannot be closed as {state}.")
-        self._require(connection, number, TrialState.RUNNING)
         values = {"state": state.value, "cause": cause, "detail": detail, "finished": _now()}
-        connection.execute(update(trial).where(of_trial(number)).values(values))
+        is_open = trial.c.state == TrialState.RUNNING.value
+        if not connection.execute(update(trial).where(of_trial(number), is_open).values(values)).rowcount:
+            self._require(connection, number, TrialState.RUNNING)  # it is not: raises
 
     def _spend(self, connection: Connection, number: int, seconds: float) -> None:
         """Updates the run's seconds, so that a budget in hours counts them even if the process is killed."""
