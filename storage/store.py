@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import Connection, func, insert, select, update
 
 from storage import consistency, rows
+from storage.errors import LockedError, LostError, StorageError
 from storage.place import file_identity, link, place_of
 from storage.reader import DEFAULT_WAIT, Reader, again
 from storage.records import (
@@ -46,12 +47,24 @@ Closing = tuple[TrialState, str | None, str | None]
 """The end of a trial: state, cause, detail."""
 
 
+@dataclass(frozen=True)
+class _Write:
+    """What a search stores, and the seconds of its session by then."""
+
+    work: Callable[[Connection], object]  # it may be done again, in another transaction
+    run: int | None
+    seconds: float
+
+
 class Store(Reader):
     """One study's database, open. Use it as a context manager, or call `close`.
 
     Every method raises StorageError: the message names the file, what was found and the next step. Every
     write is one transaction; once its method has returned, the change outlives a killed process and a power
-    loss."""
+    loss. In a block of `together` it does once that has ended."""
+
+    _waiting: list[_Write] | None = None  # in a block of `together`
+    _then: tuple[Callable[[], object], ...] = ()  # what waits for them to be committed
 
     @classmethod
     def create(
@@ -97,6 +110,29 @@ class Store(Reader):
 
     # Writing
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block whose trials, folds and references are stored in one transaction at its end, also where it raises.
+
+        A commit waits for the disk, so that a hundred a second are not possible. Reading in the block commits them
+        earlier. If one of them cannot be stored, the others are, as without the block. Blocks are not nested.
+        """
+        self._waiting = []
+        try:
+            yield
+        finally:
+            try:
+                self._commit_waiting()
+            finally:
+                self._waiting, self._then = None, ()
+
+    def on_commit(self, then: Callable[[], object]) -> None:
+        """Calls `then` once all that was stored before is committed: at once, or at the end of a block."""
+        if self._waiting:
+            self._then += (then,)
+        else:
+            then()
+
     @again
     def remove(self) -> None:
         """Removes a study that has no trial, also the link to it, and closes it. Raises StorageError if it has one."""
@@ -132,14 +168,16 @@ class Store(Reader):
         """
         if record.state is not TrialState.RUNNING or record.folds:
             raise self._error(f"trial {record.number} must be new: running and without folds, not {record.state}.")
-        with self._writing() as connection:
-            self._spend(connection, run, seconds)
+        begun = replace(record, started=record.started or _now())
+
+        def work(connection: Connection) -> None:
             if connection.execute(select(trial.c.number).where(of_trial(record.number))).first():
                 raise self._error(f"trial {record.number} is stored already and was not changed.")
-            values = rows.trial_values(replace(record, started=record.started or _now()))
-            connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **values})
+            connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **rows.trial_values(begun)})
             if close is not None:
                 self._close(connection, record.number, *close)
+
+        self._write(_Write(work, run, seconds))
 
     @again
     def add_fold(self, record: FoldRecord, *, run: int, seconds: float, close: Closing | None = None) -> None:
@@ -150,8 +188,8 @@ class Store(Reader):
         that is already stored is refused, and the stored one does not change.
         """
         self._check_fold(record)
-        with self._writing() as connection:
-            self._spend(connection, run, seconds)
+
+        def work(connection: Connection) -> None:
             allowed = (TrialState.RUNNING,) if record.repeat == 0 else (TrialState.RUNNING, TrialState.COMPLETE)
             self._require(connection, record.trial, *allowed)
             same = select(fold_run.c.fold).where(
@@ -163,12 +201,14 @@ class Store(Reader):
             if close is not None:
                 self._close(connection, record.trial, *close)
 
+        self._write(_Write(work, run, seconds))
+
     @again
     def add_reference(self, record: ReferenceRecord, *, run: int, seconds: float) -> None:
         """Stores a reference's fold and the run's seconds in one transaction. Refuses the same as `add_fold`."""
         self._check_fold(record)
-        with self._writing() as connection:
-            self._spend(connection, run, seconds)
+
+        def work(connection: Connection) -> None:
             same = select(reference_fold.c.fold).where(
                 reference_fold.c.study == STUDY_ID,
                 reference_fold.c.name == record.name,
@@ -178,6 +218,8 @@ class Store(Reader):
                 raise self._error(f"{consistency.named(record)} is stored already and was not changed.")
             values = {"study": STUDY_ID, "run": run, **rows.reference_values(record)}
             connection.execute(insert(reference_fold), values)
+
+        self._write(_Write(work, run, seconds))
 
     @again
     def add_split(self, record: Split) -> None:
@@ -212,10 +254,7 @@ class Store(Reader):
         seconds: float = 0.0,
     ) -> None:
         """Closes a running trial as complete, pruned or failed; with `run`, its seconds in the same transaction."""
-        with self._writing() as connection:
-            if run is not None:
-                self._spend(connection, run, seconds)
-            self._close(connection, number, state, cause, detail)
+        self._write(_Write(lambda connection: self._close(connection, number, state, cause, detail), run, seconds))
 
     @again
     def reopen_trial(self, number: int) -> None:
@@ -229,6 +268,41 @@ class Store(Reader):
                 raise self._error(f"trial {number} was not closed with the cause {OUT_OF_TIME!r}; it cannot reopen.")
 
     # Within a transaction
+
+    def _write(self, write: _Write) -> None:
+        if self._waiting is None:
+            self._commit([write])
+        else:
+            self._waiting.append(write)
+
+    def _commit_waiting(self) -> None:
+        writes, then = self._waiting, self._then
+        if not writes:
+            return
+        self._waiting, self._then = [], ()
+        try:
+            self._commit(writes)
+        except StorageError as error:
+            if isinstance(error, LockedError) or isinstance(error.__cause__, LostError):
+                raise
+            for write in writes:  # up to the one that cannot be stored
+                self._commit([write])
+        for each in then:
+            each()
+
+    @again
+    def _commit(self, writes: Sequence[_Write]) -> None:
+        with self._writing() as connection:
+            for run_id, seconds in {write.run: write.seconds for write in writes if write.run is not None}.items():
+                self._spend(connection, run_id, seconds)
+            for write in writes:
+                write.work(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self._commit_waiting()
+        with super()._reading() as connection:
+            yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -253,9 +327,10 @@ class Store(Reader):
     ) -> None:
         if state is TrialState.RUNNING:
             raise self._error(f"trial {number} cannot be closed as {state}.")
-        self._require(connection, number, TrialState.RUNNING)
         values = {"state": state.value, "cause": cause, "detail": detail, "finished": _now()}
-        connection.execute(update(trial).where(of_trial(number)).values(values))
+        is_open = trial.c.state == TrialState.RUNNING.value
+        if not connection.execute(update(trial).where(of_trial(number), is_open).values(values)).rowcount:
+            self._require(connection, number, TrialState.RUNNING)  # it is not: raises
 
     def _spend(self, connection: Connection, number: int, seconds: float) -> None:
         """Updates the run's seconds, so that a budget in hours counts them even if the process is killed."""

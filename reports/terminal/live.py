@@ -77,9 +77,11 @@ class LiveTable:
     def update(self, progress: Progress) -> None:
         """Redraw, unless the last drawing is too recent."""
         self._progress = progress
-        now, busy = time.monotonic(), len(progress.doing) >= progress.workers
-        pause = max(_SECONDS_BETWEEN_DRAWINGS if busy else _SECONDS_BETWEEN_JOBS, self._drawing / _DRAWING_SHARE)
-        if now - self._drawn_at >= pause:
+        now = time.monotonic()
+        since = now - self._drawn_at
+        if since < max(_SECONDS_BETWEEN_DRAWINGS, self._drawing / _DRAWING_SHARE):
+            return
+        if since >= _SECONDS_BETWEEN_JOBS or len(progress.doing) >= progress.workers:
             self._drawn_at = now
             self._draw(progress)
             self._drawing = time.monotonic() - now

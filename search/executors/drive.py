@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Generic, TypeVar
 
 from search.executors.base import Executor
 from search.jobs import Job, Outcome
 
-TICK_SECONDS = 0.25  # between two calls of `go_on`
+TICK_SECONDS = 0.25  # between two calls of `go_on`; of filling slots, while outcomes wait
 
 Work = TypeVar("Work")
 """What a caller associates with a submitted job: often the job itself."""
@@ -30,13 +32,15 @@ class Drive(Generic[Work]):
         job_of: Callable[[Work], Job],
         on_outcome: Callable[[Work, Outcome], object],
         on_turn: Callable[[], object] = lambda: None,
+        together: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         """`job_of`: returns the job of a piece of work. `on_outcome`: called with each outcome.
 
-        `on_turn`: called when slots were filled, and after each wait, at least every TICK_SECONDS.
+        `on_turn`: called when slots were filled, and after each wait, at least every TICK_SECONDS. `together`: entered
+        around the outcomes of what ended since the last wait.
         """
         self._executor, self._job_of = executor, job_of
-        self._on_outcome, self._on_turn = on_outcome, on_turn
+        self._on_outcome, self._on_turn, self._together = on_outcome, on_turn, together
         self._running: dict[Future[Outcome], tuple[int, Work]] = {}  # with its number in order of submission
         self._numbers = itertools.count()
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()  # and not taken out of it yet
@@ -72,20 +76,26 @@ class Drive(Generic[Work]):
         work that is still running then, with `Executor.prepare` or `Executor.close`.
         """
         while go_on():
-            before = len(self._running)
-            while len(self._running) < self._executor.slots and (work := next_work()) is not None:
-                self.submit(work)
-                if self._ended.qsize() > self._ended_at_once:
-                    break  # outcomes come first: a thousand slots may take seconds to be filled
-            if len(self._running) > before:
+            if self._fill(next_work):
                 self._on_turn()
             if not self._running:
                 return
-            for future in sorted(self._wait(), key=lambda future: self._running[future][0]):
-                _, ended = self._running.pop(future)
-                if not future.cancelled():
-                    self._on_outcome(ended, future.result())
+            ended = sorted(self._wait(), key=lambda future: self._running[future][0])
+            with self._together():
+                for future in ended:
+                    _, work = self._running.pop(future)
+                    if not future.cancelled():
+                        self._on_outcome(work, future.result())
             self._on_turn()
+
+    def _fill(self, next_work: Callable[[], Work | None]) -> bool:
+        """Fill free slots; whether there was work. Outcomes do not wait for long: a thousand slots may take seconds."""
+        before, began = len(self._running), time.monotonic()
+        while len(self._running) < self._executor.slots and (work := next_work()) is not None:
+            self.submit(work)
+            if self._ended.qsize() > self._ended_at_once and time.monotonic() - began > TICK_SECONDS:
+                break
+        return len(self._running) > before
 
     def _wait(self) -> list[Future[Outcome]]:
         """What has ended, after a wait for the first. With a thousand slots, asking each future takes too long."""

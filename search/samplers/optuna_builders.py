@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
@@ -30,31 +33,48 @@ class _ByName(RandomSampler):
         return drawing.sample_independent(study, trial, param_name, param_distribution)
 
 
+@dataclass
+class _Ended:
+    """What the trials of a study that ended say: the same for every ask until another one ends."""
+
+    trials: list[FrozenTrial]
+    groups: list[dict[str, BaseDistribution]]
+    divided: tuple[list[FrozenTrial], list[FrozenTrial]]  # good trials, and the others
+    densities: dict[tuple[str, ...], tuple[_ParzenEstimator, ...]] = field(default_factory=dict)  # of both, by group
+
+
+_ENDED: WeakKeyDictionary[optuna.Study, _Ended] = WeakKeyDictionary()
+
+
 class _Tpe(TPESampler):
     """Optuna's multivariate TPE with its `group=True`: parameters that occur in the same trials are sampled together.
 
     A group is sampled only when one of its parameters is asked for. A point of `auto` needs a third of the groups, and
-    sampling them is nearly all of the time of an ask.
+    sampling them is nearly all of the time of an ask. A sampler is made for one point, but those that are asked for
+    with the same trials, as the free ones of a thousand slots are, share the densities.
     """
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed=seed, multivariate=True)
-        self._groups: list[dict[str, BaseDistribution]] = []
-        self._divided: tuple[list[FrozenTrial], list[FrozenTrial]] | None = None  # good trials, and the others
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
-        self._groups = _groups([trial.distributions for trial in trials])
-        return {name: distribution for group in self._groups for name, distribution in group.items()}
+        if study not in _ENDED or len(_ENDED[study].trials) != len(trials):
+            gamma = default_gamma if len(study.directions) == 1 else default_gamma_multiobjective
+            groups = _groups([trial.distributions for trial in trials])
+            _ENDED[study] = _Ended(trials, groups, _split_trials(study, trials, gamma(len(trials))))
+        return {name: distribution for group in _ENDED[study].groups for name, distribution in group.items()}
 
     def sample_relative(
         self,
         study: optuna.Study,
         trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],  # noqa: ARG002 - that of `_groups`
+        search_space: dict[str, BaseDistribution],  # noqa: ARG002 - that of the groups
     ) -> dict[str, Any]:
-        sample = super().sample_relative
-        return _Sampled(self._groups, lambda group: sample(study, trial, group))
+        ended = _ENDED[study]
+        if len(ended.trials) < self._n_startup_trials:
+            return {}
+        return _Sampled(ended.groups, lambda group: self._sample(study, trial, group))
 
     def _sample(
         self,
@@ -62,18 +82,14 @@ class _Tpe(TPESampler):
         trial: FrozenTrial,  # noqa: ARG002 - as Optuna calls it
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """As Optuna's, but trials are divided into good and other ones once a point, not once for each of its groups.
-
-        A sampler is made for one point.
-        """
-        if self._divided is None:
-            trials = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE, OptunaState.PRUNED))
-            gamma = default_gamma if len(study.directions) == 1 else default_gamma_multiobjective
-            self._divided = _split_trials(study, trials, gamma(len(trials)))
-        good, others = (
-            self._build_parzen_estimator(study, search_space, trials, handle_below=below)
-            for trials, below in zip(self._divided, (True, False), strict=True)
-        )
+        """As Optuna's, but what does not depend on the point is computed once for all that share it."""
+        ended, names = _ENDED[study], tuple(search_space)
+        if names not in ended.densities:
+            ended.densities[names] = tuple(
+                self._build_parzen_estimator(study, search_space, trials, handle_below=below)
+                for trials, below in zip(ended.divided, (True, False), strict=True)
+            )
+        good, others = ended.densities[names]
         drawn = good.sample(self._rng.rng, self._n_ei_candidates)
         best = self._compare(drawn, self._compute_acquisition_func(drawn, good, others))
         return {name: kind.to_external_repr(best[name]) for name, kind in search_space.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import overload
 
 from search.executors.base import Doing, Replaced
@@ -24,18 +24,23 @@ from search.results.progress import Activity
 from search.session.plan import Plan
 
 
-@dataclass(frozen=True)
 class Activities(Sequence[Activity]):
     """What the workers do now, each in words. Folds are counted from 1, as everywhere in words.
 
-    Only those that are looked at are put into words: there may be a thousand, and a table shows three.
+    They are asked once somebody looks, and only those that are looked at are put into words: there may be a thousand,
+    and a table shows three, a few times a second.
     """
 
-    doing: Sequence[Doing]
-    plan: Plan
+    def __init__(self, doing: Callable[[], Sequence[Doing]], plan: Plan) -> None:
+        """`doing`: asks the workers."""
+        self._ask, self._plan = doing, plan
+
+    @cached_property
+    def _doing(self) -> Sequence[Doing]:
+        return self._ask()
 
     def __len__(self) -> int:
-        return len(self.doing)
+        return len(self._doing)
 
     @overload
     def __getitem__(self, place: int) -> Activity: ...
@@ -43,9 +48,10 @@ class Activities(Sequence[Activity]):
     def __getitem__(self, place: slice) -> Sequence[Activity]: ...
     def __getitem__(self, place: int | slice) -> Activity | Sequence[Activity]:
         if isinstance(place, slice):
-            return Activities(self.doing[place], self.plan)
-        one = self.doing[place]
-        return Activity(_what(one.job, self.plan), _how_far(one.step), importing=one.importing)
+            part = self._doing[place]
+            return Activities(lambda: part, self._plan)
+        one = self._doing[place]
+        return Activity(_what(one.job, self._plan), _how_far(one.step), importing=one.importing)
 
 
 def replaced(one: Replaced, plan: Plan) -> str:

@@ -38,6 +38,7 @@ from search.session.references import KEPT_SHARE, ReferenceQueue, keep_outcome
 from search.session.session import Session
 from search.session.time_left import TimeLeft
 from search.session.trials import Trials, too_many_failures
+from search.session.under_way import UnderWay
 from search.stats.metrics import METRICS
 from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND, BEHIND_EARLY
@@ -70,7 +71,10 @@ class Loop:
     def __post_init__(self) -> None:
         plan = self.plan
         self._store, self._observer = self.session.store, self.session.observer
-        self._drive: Drive[Work] = Drive(self.session.executor, job_of, self._on_outcome, self.show)
+        self._drive: Drive[Work] = Drive(
+            self.session.executor, job_of, self._on_outcome, self.show, self._store.together
+        )
+        self._under_way = UnderWay()
         self._trials = Trials(plan.metric)
         self._points = Points(plan, self.session, self.sampler, self._trials)
         self._describing = Describing()
@@ -103,7 +107,7 @@ class Loop:
             self._racer.load(self._store, self._trials)
         self._points = Points(self.plan, self.session, self.sampler, self._trials)
         self.show()
-        self._drive.run(self._next_work, self._may_go_on)
+        self._drive.run(lambda: self._begun(self._next_work()), self._may_go_on)
         self._drain()
         return self._ending
 
@@ -135,11 +139,6 @@ class Loop:
         """Submitted work without an outcome, in order of submission."""
         return self._drive.running
 
-    @property
-    def _fold_runs(self) -> list[FoldJob]:
-        """Of them the fold runs, those side by side too."""
-        return [job for work in self.running for job in folds_in(work)]
-
     def show(self) -> None:
         """Show the observer the progress of the search, and tell of workers that were replaced."""
         for one in self.session.executor.replaced():
@@ -153,7 +152,7 @@ class Loop:
             trials=self._trials,
             metric=self.plan.metric,
             folds=self.plan.folds,
-            running=tuple((job.trial, job.fold) for job in self._fold_runs),
+            running=self._under_way.runs,
             best=None if leader is None else leader.number,
             spent_seconds=self.session.spent,
             session_seconds=self.session.seconds,
@@ -164,7 +163,7 @@ class Loop:
             references=tuple(self.references.known),
             workers=self.session.executor.slots,
             defaults=self._defaults,
-            doing=Activities(self.session.executor.doing, self.plan),
+            doing=Activities(lambda: self.session.executor.doing, self.plan),
             answered=self._answered or self.session.executor.ready,
         )
 
@@ -175,7 +174,7 @@ class Loop:
             self._stop()
         if self._ending is not Ending.FINISHED:
             return False
-        if self._time.is_over(self._trials, unsure=self._is_unsure):
+        if self._time.is_over(self._trials, self._is_unsure):
             self.ended_by_time = True
             return False
         if self._points.starts or not self._time.is_flat(self._trials):
@@ -184,12 +183,16 @@ class Loop:
         self._observer.note(f"another hour is expected to bring less than {little}: the search ends here")
         return False
 
-    @property
     def _is_unsure(self) -> bool:
         """Whether a fold is running of which it is only guessed when it ends."""
-        return any(self._time.is_guessed(self._trials[job.trial]) for job in self._fold_runs)
+        return any(self._time.is_guessed(self._trials[number]) for number in self._under_way.trials)
 
     # Submitting
+
+    def _begun(self, work: Work | None) -> Work | None:
+        """The work, which is submitted now."""
+        self._under_way.begun(folds_in(work))
+        return work
 
     def _next_work(self) -> Work | None:
         """The most useful work that is not running yet: folds of the oldest open trial, else a new point.
@@ -218,8 +221,9 @@ class Loop:
 
     def _next_part(self, *, free: bool) -> ReferenceJob | None:
         """A short fit for the learning curve; `free`: while other workers are busy with what the search waits for."""
-        busy = any(not isinstance(work, ReferenceJob) for work in self.running)
-        return self.references.next_part(self._time.seconds - SPARED, free=free) if busy or not free else None
+        if free and all(isinstance(work, ReferenceJob) for work in self.running):
+            return None
+        return self.references.next_part(self._time.seconds - SPARED, free=free)
 
     def _next_folds(self, *, patient: bool) -> FoldJob | BundleJob | None:
         """What is missing of the oldest open trial for whose next fold there is time: a fold, or some side by side."""
@@ -229,18 +233,9 @@ class Loop:
     def _missing(
         self, trials: Iterable[TrialRecord], has_time: Callable[[TrialRecord], bool], *, patient: bool
     ) -> Iterator[FoldJob]:
-        """The folds that are not running yet, of the first of these open trials that has one, and `has_time` for.
-
-        `patient`: a trial of the sampler waits while another of its folds is running, because that may end the trial.
-        """
-        busy = {(job.trial, job.fold) for job in self._fold_runs}
-        waiting = {number for number, _ in busy if patient and self._trials[number].origin == Origin.SAMPLER}
-        for trial in (trial for trial in trials if trial.number not in waiting):
-            done = {f.fold for f in trial.folds}
-            left = [n for n in range(self.plan.folds) if n not in done and (trial.number, n) not in busy]
-            if left and has_time(trial):
-                yield from (self._fold_job(trial, fold) for fold in left)
-                return
+        """The jobs of `UnderWay.missing`."""
+        missing = self._under_way.missing(trials, self.plan.folds, has_time, patient=patient)
+        return (self._fold_job(trial, fold) for trial, fold in missing)
 
     def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
         thresholds = self._racer.thresholds(trial, fold) if self._racer else {}
@@ -256,6 +251,7 @@ class Loop:
 
     def _on_outcome(self, work: Work, outcome: Outcome) -> None:
         self._answered = True
+        self._under_way.ended(folds_in(work))
         match work:
             case Candidate():
                 for candidate, its_outcome in self._describing.answered(work, outcome):
@@ -361,8 +357,12 @@ class Loop:
         trial = self._trials[job.trial]
         if trial.state == TrialState.RUNNING:  # else another fold of it failed meanwhile
             self._commit(trial, job, outcome)
-        if self.plan.saving:
-            self.plan.saving.forget(job)
+        self._forget_state(job)
+
+    def _forget_state(self, job: FoldJob | BundleJob) -> None:
+        """Remove the state that a fold run stored on its way, once its results are committed."""
+        if saving := self.plan.saving:
+            self._store.on_commit(lambda: saving.forget(job))
 
     def _on_bundle(self, bundle: BundleJob, outcome: Outcome) -> None:
         """Commit fold runs that were trained side by side, in order; what failed so is tried once more, one by one."""
@@ -377,8 +377,7 @@ class Loop:
             self._on_fold(job, result)
         if len(outcome.folds) < len(bundle.folds):
             self._bundles.apart(bundle)
-        if self.plan.saving:
-            self.plan.saving.forget(bundle)
+        self._forget_state(bundle)
 
     def _commit(self, trial: TrialRecord, job: FoldJob, outcome: Outcome) -> None:
         """See `_on_fold`."""
@@ -418,7 +417,11 @@ class Loop:
         for note in notes:
             if note not in self._notes:
                 self._notes.add(note)
-                self._observer.note(note)
+                self._note(note)
+
+    def _note(self, text: str) -> None:
+        """Tell of something that was stored, once it is committed."""
+        self._store.on_commit(lambda: self._observer.note(text))
 
     def _failed(self, trial: TrialRecord, failure: Failure) -> None:
         """Update the state after a stored trial failed; end the search after too many failures in a row."""
@@ -426,7 +429,7 @@ class Loop:
         self._points.failed(trial.number)
         if why := too_many_failures(self._trials, self._trials[trial.number]):
             self._ending = Ending.FAILED
-            self._observer.note(why)
+            self._note(why)
 
     def _on_closed(
         self, number: int, state: TrialState, cause: str | None = None, detail: str | None = None, *, tell: bool = True
@@ -435,12 +438,13 @@ class Loop:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         trial = replace(self._trials[number], state=state, cause=cause, detail=detail, finished=now)
         self._trials[number] = trial
-        self._time.forget_weights(trial, self._trials)
         if self._racer:
             self._racer.closed(trial)
         if tell:
             self.sampler.tell(trial)
-        self._observer.trial_closed(trial, self.progress())
+        progress = self.progress()
+        self._store.on_commit(lambda: self._time.forget_weights(trial, self._trials))
+        self._store.on_commit(lambda: self._observer.trial_closed(trial, progress))
 
     # Starting and ending
 
@@ -461,17 +465,18 @@ class Loop:
         if self._ending is not Ending.FINISHED or seconds is None:
             self._wait_a_little()
             return
-        self._wait(patience(seconds, unsure=self._is_unsure))
+        self._wait(patience(seconds, unsure=self._is_unsure()))
         self._train_last_folds()
         if self.session.stop.asked:
             self._stop()
             self._wait_a_little()
             return
-        for trial in self._trials.open:
-            folds = f"{len(trial.folds)} of {self.plan.folds} folds"
-            detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
-            self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
-            self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
+        with self._store.together():
+            for trial in self._trials.open:
+                folds = f"{len(trial.folds)} of {self.plan.folds} folds"
+                detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
+                self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
+                self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
 
     def _stop(self) -> None:
         self._ending = Ending.STOPPED
@@ -498,9 +503,9 @@ class Loop:
             return next(fitting, None)
 
         def may_go_on() -> bool:
-            running = [self._trials[job.trial] for job in self._fold_runs]
+            running = [self._trials[number] for number in self._under_way.trials]
             return not self.session.stop.asked and self._time.until_last(self._trials, running) > 0
 
         if job := next_fold():
             self._observer.note(f"trial {job.trial} could be chosen: folds that it lacks come first")
-            self._drive.run(next_fold, may_go_on)
+            self._drive.run(lambda: self._begun(next_fold()), may_go_on)

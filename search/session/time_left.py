@@ -62,11 +62,11 @@ class TimeLeft:
         limit = self._plan.seconds
         return float("inf") if limit is None else limit - self._reserved - self._session.spent
 
-    def is_over(self, trials: Trials, *, unsure: bool = False) -> bool:
+    def is_over(self, trials: Trials, unsure: Callable[[], bool] = lambda: False) -> bool:
         """Whether the time for searching is over.
 
-        `unsure`: whether a fold is running of which it is only guessed when it ends. If it does not end in time, its
-        worker has to be started again for finishing.
+        `unsure`: says whether a fold is running of which it is only guessed when it ends. If it does not end in time,
+        its worker has to be started again for finishing.
         """
         if self._plan.seconds is None:
             return False
@@ -76,7 +76,7 @@ class TimeLeft:
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials) + self._for_references()
             pause = min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
             self._reserve_again = now + max(pause, (self._session.clock() - now) / ESTIMATING_SHARE)
-        return self.seconds <= (RESTARTING if unsure else 0.0)
+        return self.seconds <= 0 or (self.seconds <= RESTARTING and unsure())
 
     def eta(self, trials: Trials, folds_done: int) -> float | None:
         """Seconds until a budget is used up, from the pace of this session, in which `folds_done` fold runs ended."""

@@ -29,7 +29,7 @@ class Trials(Sequence[TrialRecord]):
         self._open: dict[int, None] = {}
         self._points: set[Hashable] = set()
         self._best: TrialRecord | None = None
-        self._folds_of_closed = 0
+        self._folds, self._folds_of_closed = 0, 0
         for trial in trials:
             self.append(trial)
 
@@ -37,11 +37,13 @@ class Trials(Sequence[TrialRecord]):
         """Add the next trial."""
         self._all.append(trial)
         self._points.add(_key(trial.params))
+        self._folds += len(trial.folds)
         self._note(trial)
 
     def __setitem__(self, number: int, trial: TrialRecord) -> None:
         if number not in self._open:
             self._folds_of_closed -= len(self._all[number].folds)
+        self._folds += len(trial.folds) - len(self._all[number].folds)
         self._all[number] = trial
         self._note(trial)
 
@@ -86,11 +88,9 @@ class Trials(Sequence[TrialRecord]):
 
     def folds_left(self, trials: int, folds: int, *, racing: bool) -> float:
         """Fold runs until so many trials are closed: `folds` each, or if they race as many as the closed ones had."""
-        still_open = self.open
-        closed = len(self) - len(still_open)
-        folds_of_open = sum(len(trial.folds) for trial in still_open)
+        closed = len(self) - len(self._open)
         each = self._folds_of_closed / closed if racing and closed else folds
-        return max(0, (trials - closed) * each - folds_of_open)
+        return max(0, (trials - closed) * each - (self._folds - self._folds_of_closed))
 
     def has(self, params: Mapping[str, Value]) -> bool:
         """Whether a trial has these parameters."""

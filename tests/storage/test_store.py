@@ -321,6 +321,61 @@ def test_the_last_fold_and_the_end_of_its_trial_are_one_transaction(store: Store
     assert (store.trial(0).state, len(store.trial(0).folds)) == ("complete", 1)
 
 
+# Several in one transaction
+
+
+def commits_of(store: Store) -> list[str]:
+    """The words of each commit of the store from now on."""
+    commits = list[str]()
+    event.listen(store._opened.engine, "commit", lambda _: commits.append("commit"))
+    return commits
+
+
+def test_what_is_stored_together_is_one_commit_which_others_can_wait_for(path: Path) -> None:
+    with make(path) as store:
+        told = commits_of(store)
+        with store.together():
+            store.on_commit(lambda: told.append("nothing to wait for"))
+            store.add_trial(trial(), run=0, seconds=1)
+            store.add_fold(fold(), run=0, seconds=2)
+            store.on_commit(lambda: told.append("one fold"))
+            store.add_fold(fold(fold=1), run=0, seconds=3)
+            store.close_trial(0, TrialState.PRUNED, "behind")
+            store.on_commit(lambda: told.append("closed"))
+        assert told == ["nothing to wait for", "commit", "one fold", "closed"]
+        assert (store.trial(0).state, len(store.trial(0).folds), store.spent_seconds()) == ("pruned", 2, 3)
+
+
+def test_reading_sees_what_was_stored_together_with_more_that_follows(store: Store) -> None:
+    told = list[str]()
+    with store.together():
+        store.add_trial(trial(), run=0, seconds=0)
+        store.on_commit(lambda: told.append("trial"))
+        assert [t.number for t in store.trials()] == [0] and told == ["trial"]
+        store.add_fold(fold(), run=0, seconds=0)
+    assert len(store.trial(0).folds) == 1
+
+
+def test_what_was_stored_together_is_kept_if_something_else_fails_meanwhile(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt), store.together():
+        store.add_trial(trial(), run=0, seconds=0)
+        raise KeyboardInterrupt
+    assert [t.number for t in store.trials()] == [0]
+
+
+def test_what_cannot_be_stored_takes_nothing_with_it_that_was_before(store: Store) -> None:
+    told = list[str]()
+    with refused("fold 1 of repeat 0 of trial 0 is stored already"), store.together():
+        store.add_trial(trial(), run=0, seconds=0)
+        store.add_fold(fold(), run=0, seconds=1)
+        store.on_commit(lambda: told.append("never"))
+        store.add_fold(fold(), run=0, seconds=2)
+    assert bare(store.trial(0).folds[0]) == bare(fold())
+    assert store.spent_seconds() == 1 and told == []
+    store.add_fold(fold(fold=1), run=0, seconds=3)
+    assert len(store.trial(0).folds) == 2
+
+
 def test_why_a_fold_did_not_learn_comes_back_with_curves_or_without(store: Store) -> None:
     diagnosis = DiagnosisRecord(
         "stuck at chance", "dead ReLU", ("one class is predicted",), 'bias_initializer="zeros"', True

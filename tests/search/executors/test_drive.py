@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,27 @@ def test_of_jobs_that_end_together_the_one_submitted_first_is_handed_back_first(
     drive: Drive[DescribeJob] = Drive(executor, lambda job: job, outcomes.add, on_turn)
     drive.run(taken_from(JOBS[:3]), always)
     assert outcomes.jobs == JOBS[:3]
+
+
+def test_what_ended_together_is_handed_back_together() -> None:
+    executor, told = Held(3), list[object]()
+
+    @contextmanager
+    def together() -> Iterator[None]:
+        told.append("begin")
+        yield
+        told.append("end")
+
+    def on_turn() -> None:
+        for future, number in zip(executor.futures, range(3), strict=True):
+            if not future.done():
+                executor.end(number)
+
+    drive: Drive[DescribeJob] = Drive(
+        executor, lambda job: job, lambda job, _: told.append(JOBS.index(job)), on_turn, together
+    )
+    drive.run(taken_from(JOBS[:3]), always)
+    assert told == ["begin", 0, 1, 2, "end"]
 
 
 def test_what_runs_when_it_stops_stays_and_a_time_of_grace_waits_for_it_and_begins_nothing() -> None:

@@ -26,6 +26,7 @@ from tests.search.samplers.contract import BAYESIAN, EPOCHS, EVERY, METRIC, NSGA
 from tests.search.session.instant import SPACE, quality
 
 TPE, CMAES = SamplerCase("optuna", "tpe"), SamplerCase("optuna", "cmaes")
+TPE_OF_TWO = SamplerCase("optuna", "tpe", "parameters")
 
 
 def trials_of(sampler: SamplerCase) -> int:
@@ -166,13 +167,13 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_needs(monk
     assert {frozenset(group) for group in groups} == {frozenset(group) for group in decomposed.search_spaces}
 
     sampled: list[set[str]] = []
-    sample = optuna.samplers.TPESampler.sample_relative
+    sample = optuna_builders._Tpe._sample
 
     def recording(*arguments: Any) -> dict[str, Any]:
         sampled.append(set(arguments[-1]))
         return sample(*arguments)
 
-    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", recording)
+    monkeypatch.setattr(optuna_builders._Tpe, "_sample", recording)
     asked = made(TPE)
     asked.replay(trials)
     params = asked.ask(len(trials))
@@ -181,6 +182,25 @@ def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_needs(monk
         {"depth", "rate", "dropout", "norm"},
         *({name} for name in ("momentum", "units") if name in params),
     ]
+
+
+@pytest.mark.parametrize("sampler", [TPE, TPE_OF_TWO], ids=str)
+def test_points_asked_for_one_after_another_share_densities_and_are_those_that_each_would_be_alone(
+    sampler: SamplerCase,
+) -> None:
+    """The free ones of many slots are asked for with the same ended trials."""
+    trials = list(go(TPE))
+    together = made(sampler)
+    together.replay(trials)
+    points = [together.ask(number) for number in range(25, 29)]
+    for number, point in enumerate(points, 25):
+        alone = made(sampler)
+        alone.replay(trials)
+        assert alone.ask(number) == point
+    together.tell(closed(25, points[0]))
+    alone = made(sampler)
+    alone.replay([*trials, closed(25, points[0])])
+    assert together.ask(29) == alone.ask(29)
 
 
 MODELS = {

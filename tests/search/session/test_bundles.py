@@ -238,7 +238,7 @@ def test_where_there_is_no_time_for_all_folds_they_are_trained_one_by_one(path: 
 
 def test_who_watches_sees_all_folds_that_are_trained(path: Path) -> None:
     bundle = BundleJob(tuple(replace(FOLD, fold=fold) for fold in range(3)))
-    assert tuple(Activities([Doing(bundle)], a_plan(model="cnn"))) == (
+    assert tuple(Activities(lambda: [Doing(bundle)], a_plan(model="cnn"))) == (
         Activity("trial 3 (cnn), folds 1, 2, 3 of 3 side by side"),
     )
     assert unfinished(0, [bundle]).startswith("3 fold runs in progress did not end")

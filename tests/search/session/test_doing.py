@@ -34,11 +34,12 @@ PLAN = a_plan(model="cnn")
     ],
 )
 def test_each_job_has_words_and_folds_are_counted_from_1(job: Job, words: str) -> None:
-    assert [*Activities([Doing(job)], PLAN)] == [Activity(words)]
+    assert [*Activities(lambda: [Doing(job)], PLAN)] == [Activity(words)]
 
 
 def test_how_far_it_is_and_what_it_waits_for() -> None:
-    (fold, waiting) = Activities([Doing(FOLD, Step("epoch", 12, 40)), Doing(FOLD, importing=True)], PLAN)
+    doing = [Doing(FOLD, Step("epoch", 12, 40)), Doing(FOLD, importing=True)]
+    fold, waiting = Activities(lambda: doing, PLAN)
     assert fold.how_far == "epoch 12 of 40" and not fold.importing
     assert waiting.how_far == "" and waiting.importing
 

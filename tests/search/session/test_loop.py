@@ -15,7 +15,7 @@ from search.session.plan import Start
 from search.session.signals import StopRequest
 from spaces import Space
 from spaces.parameters import integer
-from storage import OUT_OF_TIME, TrialState
+from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, description_of
 from tests.search.session.sessions import (
@@ -46,6 +46,17 @@ def test_it_runs_every_fold_of_as_many_trials_as_asked_and_stores_each(path: Pat
     assert all([f.fold for f in t.folds] == [0, 1, 2] for t in trials)
     assert [t.number for t in watcher.closed] == list(range(6))
     assert watcher.seen[-1].best is not None
+
+
+def test_an_observer_hears_of_a_trial_once_its_end_is_stored_also_where_several_end_at_once(path: Path) -> None:
+    class Reader(Watcher):
+        def trial_closed(self, trial: TrialRecord, progress: Progress) -> None:
+            super().trial_closed(trial, progress)
+            assert stored(path)[trial.number].state == trial.state != TrialState.RUNNING
+
+    watcher = Reader()
+    sit(path, Instant(slots=7), watcher)
+    assert sorted(t.number for t in watcher.closed) == list(range(6))
 
 
 def test_a_fold_is_validated_on_its_own_images_and_trained_on_the_others(path: Path) -> None:
