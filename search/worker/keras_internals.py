@@ -90,7 +90,9 @@ def _tensors_within(operation: Any, *args: Any, **kwargs: Any) -> list[Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         given = operation.call(*args, **kwargs)
         graph = tf.compat.v1.get_default_graph()
-        found.extend(tensor for one in graph.get_operations() for tensor in one.outputs if tensor.shape.rank is not None)
+        found.extend(
+            tensor for one in graph.get_operations() for tensor in one.outputs if tensor.shape.rank is not None
+        )
         return given
 
     compute_output_spec(call, *args, **kwargs)
