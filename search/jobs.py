@@ -249,6 +249,7 @@ class Step:
     what: str  # 'epoch' or 'features', of which a piece of images is one
     number: int  # of the one in hand, from 1
     of: int  # at most: training may end before
+    before: float = 0.0  # seconds that earlier tries spent on the job, from whose state it goes on
 
 
 @dataclass(frozen=True)

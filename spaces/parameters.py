@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 Value: TypeAlias = bool | int | float | str
 
@@ -23,6 +23,11 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
 
 
+def _is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float holds."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 @dataclass(frozen=True)
 class When:
     """A condition: an earlier parameter is active and has one of these values, or at least this value."""
@@ -30,6 +35,10 @@ class When:
     parameter: str
     one_of: tuple[Value, ...] = ()
     at_least: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_least is not None and not _is_finite(self.at_least):  # NaN too, with which nothing compares
+            raise SpaceError(f"a condition on {self.parameter}: at_least must be a number, got {self.at_least!r}")
 
     def holds(self, params: Mapping[str, Value]) -> bool:
         """Whether the condition holds for the parameters chosen so far."""
@@ -122,7 +131,7 @@ class Number:
 
     def _check_number(self, what: str, value: object) -> float:
         """`value`, where it is finite (a float holds it) and whole where it has to be; else SpaceError on `what`."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        if not _is_finite(value):
             raise SpaceError(f"{what}: must be a number, got {received(value)}")
         if self.integer and not float(value).is_integer():
             raise SpaceError(f"{what}: must be a whole number, got {received(value)}")

@@ -145,7 +145,7 @@ class Space:
             return Space(tuple(_parameter_from_json(p) for p in data["parameters"]))
         except SpaceError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SpaceError(f"this is not a stored space: {error}") from error
 
 

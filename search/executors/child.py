@@ -76,7 +76,7 @@ class Child:
                 self._pipe.send(job)
             while isinstance(message := self._pipe.recv(), Sign):
                 self.ready, self._worker, self._at = True, message.pid, (job, message.step)
-                watch.sign()
+                watch.sign(message.step.before if message.step else 0.0)
         finally:
             self._watch = self._at = None
         outcome: Outcome = message

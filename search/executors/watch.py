@@ -25,7 +25,7 @@ class Limits:
     """What a job may take before it is given up."""
 
     silence: float = 1800.0  # seconds without a sign of progress: an epoch that begins, a piece of features
-    whole: float = math.inf  # seconds, after its worker is ready
+    whole: float = math.inf  # seconds, after its worker is ready, and those of the tries from whose state it goes on
     idle: float = 300.0  # seconds with hardly any processor time: 1 s of 300
     memory: float = math.inf  # bytes that a worker may keep between jobs
 
@@ -74,12 +74,14 @@ class Watch:
     given_up: tuple[FailureCause, str] | None = None  # see `look`
     _now: float = 0.0
     _began: float = 0.0  # when the worker was ready
+    _before: float = 0.0  # seconds of earlier tries
     _sign: float = 0.0  # when the last sign of progress came
     _active: float = 0.0  # when it was last seen to have worked
     _seconds: float | None = None  # of processor time then
 
-    def sign(self) -> None:
-        """Note a sign of progress."""
+    def sign(self, before: float = 0.0) -> None:
+        """Note a sign of progress. `before`: seconds that earlier tries spent on the job, see `jobs.Step`."""
+        self._before = before
         if not self.ready:
             self.ready, self._began = True, self._now
         self.longest, self._sign = max(self.longest, self._now - self._sign), self._now
@@ -103,7 +105,7 @@ class Watch:
             return FailureCause.OUT_OF_MEMORY, f"held {held} of memory, and may take {most}"
         if use and self._now - self._active >= limits.idle:
             return FailureCause.HUNG, f"did nothing for {duration_of(limits.idle)}"
-        if self.ready and self._now - self._began >= limits.whole:
+        if self.ready and self._before + self._now - self._began >= limits.whole:
             return FailureCause.TOO_LONG, f"took longer than the fold limit of {duration_of(limits.whole)}"
         if self._now - self._sign >= silence:
             return FailureCause.HUNG, f"made no progress for {duration_of(silence)}"

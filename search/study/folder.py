@@ -137,6 +137,15 @@ class StudyFolder:
     def _cache(self) -> Path:
         return self.path / "cache"
 
+    @property
+    def _written(self) -> Iterator[Path]:
+        """What a search writes into, as far as it is there."""
+        yield from (self.database, self.logs, self.models, self.nested, self._cache)
+        yield from self._cache.glob("*")
+        yield from self.nested.glob(f"{_OUTER}*")
+        for outer in self.outers:
+            yield from outer._written
+
     # State
 
     @property
@@ -239,8 +248,13 @@ class StudyFolder:
         return cls(folder)
 
     def check(self) -> None:
-        """Raises UsageError if the folder cannot be written: called before the images are read."""
+        """Raises UsageError if the folder cannot be written, or leads elsewhere: called before the images are read."""
         path = self.path
+        if out := next((one for one in self._written if not self.contains(one)), None):
+            raise UsageError(
+                f"{out} is a link that leads out of the study, and a search would write there: remove it; to keep the "
+                "study on another disk, move the whole folder"
+            )
         where = path if path.is_dir() else path.parent
         effective = os.access in os.supports_effective_ids
         if where.is_dir() and not os.access(where, os.W_OK | os.X_OK, effective_ids=effective):

@@ -104,7 +104,7 @@ class FoldRun:
         self._max_epochs = options.max_epochs
         self._last_counts = options.use_last_epoch or trainer.recipe.judged_at_the_end
         self._order = np.random.default_rng(job.seed)
-        self._epochs, self._behind = 0, False
+        self._epochs, self._behind, self._seconds_before = 0, False, 0.0
         self._notes: tuple[str, ...] = _notes(callbacks)
         self._curve = Curve()
         self._predicting: list[float] = []  # milliseconds an image, of each epoch's validation
@@ -121,6 +121,11 @@ class FoldRun:
     def epochs(self) -> int:
         """Epochs that were trained."""
         return self._epochs
+
+    @property
+    def seconds_before(self) -> float:
+        """Spent by the runs from whose state this one goes on."""
+        return self._seconds_before
 
     @property
     def ends_trial(self) -> bool:
@@ -268,7 +273,7 @@ class FoldRun:
         self._order.bit_generator.state = dict(state.order)
         self.inspector.start = state.start
         self._trainer.restore(state.variables)
-        self._started = time.perf_counter() - state.seconds
+        self._seconds_before, self._started = state.seconds, time.perf_counter() - state.seconds
         self._predicting = list(state.predicting)
 
 
@@ -297,7 +302,7 @@ def train(
     if saver:
         saver.go_on(run)
     while not run.finished:
-        progress(Step("epoch", run.epochs + 1, job.training.max_epochs))
+        progress(Step("epoch", run.epochs + 1, job.training.max_epochs, run.seconds_before))
         run.epoch()
         if saver and not run.finished:
             saver.after_epoch(run)

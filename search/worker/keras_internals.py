@@ -46,10 +46,15 @@ def all_operations(model: keras.Model) -> list[Any]:
     return list({id(one): one for one in (*layers, *within)}.values())
 
 
+ATTENTION = {"MultiHeadAttention", "GroupedQueryAttention", "Attention", "DotProductAttention"}
+"""Keras's layers and operations that make something larger than what they are given and give: a row for each row."""
+
+
 def outputs_of_one(model: keras.Model) -> list[tuple[Any, tuple[int | None, ...]]]:
     """(Operation, shape of a tensor it gives) for one image, of each call of every operation. Computes no tensor.
 
-    A network within another does not say what its operations give for that one's images, so all are asked again.
+    Of ATTENTION all tensors within count. A network within another does not say what its operations give for that
+    one's images, so all are asked again.
     """
     import keras
 
@@ -62,6 +67,8 @@ def outputs_of_one(model: keras.Model) -> list[tuple[Any, tuple[int | None, ...]
         def answer(*args: Any, **kwargs: Any) -> Any:
             given = asked(*args, **kwargs)
             tensors.extend((operation, tensor) for tensor in keras.tree.flatten(given))
+            if ATTENTION & {kind.__name__ for kind in type(operation).__mro__}:
+                tensors.extend((operation, tensor) for tensor in _tensors_within(operation, *args, **kwargs))
             return given
 
         return answer
@@ -71,6 +78,25 @@ def outputs_of_one(model: keras.Model) -> list[tuple[Any, tuple[int | None, ...]
             stack.enter_context(patched(one, "compute_output_spec", noting(one, one.compute_output_spec)))
         model.compute_output_spec([keras.KerasTensor((1, *given.shape[1:]), given.dtype) for given in model.inputs])
     return [(one, tuple(tensor.shape)) for one, tensor in tensors if hasattr(tensor, "shape")]
+
+
+def _tensors_within(operation: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    """All tensors of a call with these symbolic ones, in a graph that is never run."""
+    import tensorflow as tf
+    from keras.src.backend.tensorflow.core import compute_output_spec  # Keras exports it for no backend
+
+    found: list[Any] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = operation.call(*args, **kwargs)
+        graph = tf.compat.v1.get_default_graph()
+        found.extend(
+            tensor for one in graph.get_operations() for tensor in one.outputs if tensor.shape.rank is not None
+        )
+        return given
+
+    compute_output_spec(call, *args, **kwargs)
+    return found
 
 
 def maker_of(tensor: Any) -> Any:

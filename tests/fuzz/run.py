@@ -17,7 +17,7 @@ from tests.warm import ROOT
 
 EVERY = tuple(HealthCheck)
 BATCH = 400  # inputs between two looks at the clock
-MOST_SHOWN = 3000  # characters of a failure
+MOST_SHOWN = 6000  # characters of a failure
 
 
 def failures(reader: Callable[[], None], seconds: float) -> list[str]:
@@ -28,11 +28,17 @@ def failures(reader: Callable[[], None], seconds: float) -> list[str]:
         try:
             reader()
         except Exception:  # noqa: BLE001 - what this is for
-            told = traceback.format_exc()[-MOST_SHOWN:]
+            told = _shortened(traceback.format_exc())
             if told.splitlines()[-1] not in {one.splitlines()[-1] for one in found}:
                 found.append(told)
                 print(told, file=sys.stderr, flush=True)
     return found
+
+
+def _shortened(told: str) -> str:
+    """Both ends of a traceback: the input, at the end, may be longer than all else."""
+    half = MOST_SHOWN // 2
+    return told if len(told) <= MOST_SHOWN else f"{told[:half]}\n…\n{told[-half:]}"
 
 
 def guided(reader: Callable[[], None], seconds: float) -> tuple[int, str]:

@@ -294,6 +294,11 @@ def test_a_point_comes_back_from_json(space: Space, rng: np.random.Generator) ->
     assert (back, [type(v) for v in back.values()]) == (point, [type(v) for v in point.values()])
 
 
+FIRST: dict[str, Any] = {"kind": "number", "name": "first", "low": 0, "high": 1, "default": 1}
+LATER = FIRST | {"name": "later"}
+AFTER: dict[str, Any] = {"parameter": "first", "one_of": []}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -310,6 +315,8 @@ def test_a_point_comes_back_from_json(space: Space, rng: np.random.Generator) ->
         {"parameters": [{"kind": "number", "name": "x", "low": 0, "high": 1, "default": 1, "colour": "red"}]},
         {"parameters": [{"kind": "choice", "name": "x", "values": [{}], "default": 1}]},
         {"parameters": [{"kind": "choice", "name": "x", "values": [1], "default": 1, "when": [{}]}]},
+        {"parameters": [{"kind": "number", "name": "x", "low": 0, "high": 1, "default": 1, "limits": [10**400, None]}]},
+        *({"parameters": [FIRST, LATER | {"when": [{**AFTER, "at_least": wrong}]}]} for wrong in ("a", [1], 10**400)),
     ],
 )
 def test_what_is_no_stored_space_is_refused(wrong: Any) -> None:

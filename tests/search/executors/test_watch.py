@@ -65,6 +65,14 @@ def test_a_limit_of_a_fold_run_counts_from_when_its_worker_is_ready() -> None:
     assert fresh.given_up == (FailureCause.TOO_LONG, "took longer than the fold limit of 1m40s")
 
 
+def test_what_earlier_tries_spent_on_a_fold_run_counts_too() -> None:
+    """Else one that is stopped and goes on each night would have no limit."""
+    watch = Watch(replace(LIMITS, whole=100))
+    watch.sign(before=70)
+    assert first_end(watch, 1000) == 3
+    assert watch.given_up == (FailureCause.TOO_LONG, "took longer than the fold limit of 1m40s")
+
+
 def test_a_job_that_waits_without_doing_anything_is_given_up_sooner() -> None:
     watch = Watch(LIMITS)
     assert first_end(watch, 1000, Use(7.0, GB)) == 31

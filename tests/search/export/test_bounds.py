@@ -109,8 +109,16 @@ def repeated(pixels: Any) -> Any:
     return keras.ops.max(keras.ops.repeat(pixels, 2**25, axis=1), axis=1, keepdims=True)
 
 
+def attentive(pixels: Any) -> Any:
+    import keras
+
+    rows = keras.layers.UpSampling1D(512)(keras.layers.Reshape((64, 1))(pixels))
+    seen = keras.layers.MultiHeadAttention(4, 2)(rows, rows)
+    return keras.layers.Reshape((64, 512, 1))(seen)
+
+
 @pytest.mark.parametrize("side", [8, None])
-@pytest.mark.parametrize("build", [thrice, repeated])
+@pytest.mark.parametrize("build", [thrice, repeated, attentive])
 def test_every_call_and_operation_of_networks_within_is_bounded(
     tmp_path: Path, build: Callable[[Any], Any], side: int | None
 ) -> None:

@@ -141,6 +141,24 @@ def test_it_is_read_without_being_changed(begun: Store) -> None:
             store.start_run(RunRecord("", "search run", {}, "here", 1))
 
 
+@pytest.mark.parametrize(
+    "name", ["cache", "cache/refits", "logs", "models", "nested", "nested/outer-1", "nested/outer-2/logs", "study.db"]
+)
+def test_a_link_out_of_the_study_is_refused_before_a_search_writes_through_it(place: Path, name: str) -> None:
+    folder = StudyFolder(make_study(FOLDER))
+    link = folder.path / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    (place / "elsewhere").mkdir()
+    folder.check()
+    link.symlink_to(place / "elsewhere")
+    with pytest.raises(UsageError, match=f"{name} is a link that leads out of the study"):
+        folder.check()
+    link.unlink()
+    (folder.path / "there").mkdir()
+    link.symlink_to(folder.path.absolute() / "there")
+    folder.check()
+
+
 def test_the_pixels_lie_on_the_disk_for_as_long_as_they_are_needed(place: Path) -> None:
     images, folder = read_images(place / "shapes"), StudyFolder(place / FOLDER)
     with folder.pixels_on_disk(images.pixels) as path:

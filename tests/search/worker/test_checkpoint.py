@@ -45,6 +45,7 @@ class Storing:
     context: WorkerContext
     ask: Callable[[], SaveRequest | None] = lambda: None
     steps: list[int] = field(default_factory=list)
+    before: float = 0.0  # seconds, as the last step says
 
     def __post_init__(self) -> None:
         self.worker = Worker(self.context, self._note, self._asked)
@@ -54,6 +55,7 @@ class Storing:
 
     def _note(self, step: Step) -> None:
         self.steps.append(step.number)
+        self.before = step.before
 
     @property
     def saving(self) -> Saving:
@@ -158,6 +160,7 @@ def test_the_seconds_that_were_spent_before_count(storing: Storing, job: FoldJob
     began = time.perf_counter()
     result = trained(storing.worker, job)
     assert result.seconds > time.perf_counter() - began
+    assert storing.before > long, "the search is told, which has a limit for the whole fold run"
 
 
 def test_it_is_written_whenever_its_time_has_passed_and_two_files_are_kept(
