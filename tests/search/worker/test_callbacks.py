@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import Failure, FailureCause, FoldJob
+from search.jobs import Failure, FailureCause, FoldJob, FoldResult
 from search.worker.worker import Worker
-from tests.search.worker.test_custom_training import BUILD
+from tests.search.worker.nets import BUILD
 from tests.search.worker.test_trainer import trained
 
 WATCHED = (
@@ -52,7 +52,7 @@ def callbacks(hp):
 
 
 def test_callbacks_are_told_of_epochs_and_may_stop_the_training(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
     worker = worker_of(WATCHED.replace("DIARY", str(diary)))
@@ -69,12 +69,13 @@ def test_callbacks_are_told_of_epochs_and_may_stop_the_training(
     ]
     assert result.epochs == 2
     assert result.notes == ("the callback Diary is called at epochs only, not at batches: an epoch is one graph",)
-    plain = trained(worker_of(BUILD), job)
     assert plain.notes == ()
     assert result.curve["loss"] == plain.curve["loss"][:2]
 
 
-def test_callbacks_may_change_the_learning_rate(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
+def test_callbacks_may_change_the_learning_rate(
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult
+) -> None:
     """What Keras's scheduler does before an epoch is what the epoch is trained with; its parameters are searched."""
     scheduled = (
         BUILD
@@ -90,7 +91,7 @@ def callbacks(hp):
     moving = trained(worker, replace(job, params={**job.params, "later": 0.01}))
     assert still.curve["loss"][:2] == moving.curve["loss"][:2]
     assert still.curve["loss"][3] != moving.curve["loss"][3]
-    assert moving.curve["loss"] == trained(worker_of(BUILD), job).curve["loss"]
+    assert moving.curve["loss"] == plain.curve["loss"]
     assert still.notes == ()
 
 
@@ -172,10 +173,9 @@ def test_callbacks_are_given_the_metrics_of_compile_for_both_parts(
 
 
 def test_what_is_judged_and_stored_is_the_same_as_without_them(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult, tmp_path: Path
 ) -> None:
     with_metrics = trained(worker_of(watched("", tmp_path / "diary")), job)
-    plain = trained(worker_of(BUILD), job)
     assert with_metrics.curve.items() >= plain.curve.items()
     assert set(with_metrics.curve) == {*plain.curve, "val_accuracy"}
     np.testing.assert_array_equal(with_metrics.probabilities, plain.probabilities)
