@@ -30,9 +30,9 @@ demo: install ## search the example's 110 pictures for the answer to the questio
 test: install ## linter, type checker, tests
 	@$(MAKE) --no-print-directory --jobs=2 lint tests
 
-# The type checker keeps one core busy, so tests run meanwhile. What the commands in them import is compiled once.
+# The type checker keeps one core busy, so tests run meanwhile.
 tests: install
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 test-all: install lint ## those too that repeat whole searches under another kill, sampler or network
 	$(BIN)/python -m pytest -m "slow or not slow"
