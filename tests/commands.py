@@ -14,8 +14,27 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from search.study import config as toml
+from search.study import config_file
+from spaces.facts import Facts
+from spaces.presets import PRESETS
 from storage import Store, TrialRecord
 from tests.warm import ROOT, Warm
+
+FREE = ("learning_rate", "dropout")  # of the smallest network; all else is fixed
+FIXED = {
+    name: value
+    for name, value in PRESETS["cnn"].space(Facts(8, 8, 1, 2, 27)).defaults(conv_depth=1, dense_depth=0).items()
+    if name not in FREE
+}
+
+
+def small_study(folder: Path, pictures: Path, **settings: Any) -> Path:
+    """A new study whose trials are all of the smallest network, which is traced once; none of them was begun."""
+    folder.mkdir()
+    asked = {"images": str(pictures), "preset": "cnn", "folds": 2, "space": FIXED, **settings}
+    config_file.write(folder, toml.parse(asked, "here"))
+    return folder
 
 
 def start(

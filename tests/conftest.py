@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -43,6 +45,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if few and kinds[test] > few.args[0]:
             item.add_marker("slow")
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
+def pytest_runtest_logfinish() -> None:
+    """Once a test has imported TensorFlow, exclude all imports from garbage collection, as a worker does.
+
+    The collector runs for each new architecture: over all these objects it takes as long as a quarter of a trace.
+    """
+    if "tensorflow" in sys.modules and not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,8 +102,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def prepared(pictures: Path) -> Prepared:
-    """The pictures, ready to be searched with networks from scratch."""
-    return prepare(Config(images=str(pictures), preset="cnn", folds=3, trials=3), pictures.parent)
+    """The pictures, ready to be searched with networks from scratch; the default one is small, so soon traced."""
+    small = {"conv_depth": {"default": 1}, "dense_depth": {"default": 0}}
+    return prepare(Config(images=str(pictures), preset="cnn", space=small, folds=3, trials=3), pictures.parent)
 
 
 @pytest.fixture(scope="session")

@@ -25,20 +25,13 @@ from search.study import config as toml
 from search.study.database import create
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
-from spaces.facts import Facts
-from spaces.presets import PRESETS
 from storage import Closing, FoldRecord, Store
+from tests.commands import FIXED
 from tests.search.samplers.contract import EVERY, NO_TORCH, SamplerCase
 from tests.search.session.sessions import RUN, Watcher
 
 INSTALLED = [sampler for sampler in EVERY if not (sampler.name == "gp" and NO_TORCH)]
 TRIALS, HALT = 6, 4  # of each search; from which on a trial is left with its first fold
-FREE = ("learning_rate", "dropout")  # of the smallest network; all else is fixed
-FIXED = {
-    name: value
-    for name, value in PRESETS["cnn"].space(Facts(8, 8, 1, 2, 27)).defaults(conv_depth=1, dense_depth=0).items()
-    if name not in FREE
-}
 
 
 class Halting(Store):

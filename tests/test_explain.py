@@ -19,6 +19,9 @@ from tests.refusals import Refuse
 
 STUDY = Path("shapes-study")
 POINTS = """
+conv_depth = 1
+dense_depth = 0
+
 [[try]]
 learning_rate = 0.01
 kernel = 5
@@ -30,7 +33,7 @@ EXPLAIN = ("explain", STUDY, "--from", "0", "--to", "1", "--quiet")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures, and a finished study of two trials: the default point, and one that differs in four settings."""
+    """Pictures, and a finished study of two small networks: the default one, and one that differs in four settings."""
     folder = tmp_path_factory.mktemp("explain")
     make_pictures(folder / "shapes", {"left": 12, "top": 12})
     made = search_here("init", "shapes", "--preset", "cnn", "--no-lock-box", cwd=folder)

@@ -21,17 +21,18 @@ import pytest
 from PIL import Image
 
 from search.session.signals import RESUMABLE
-from search.study.config import Config
-from search.study.config_file import write
 from search.study.prepared import Prepared
+from spaces import Value
 from storage import TrialState
 from storage.records import Origin
 from tests import halted
 from tests.commands import (
+    FIXED,
     fold_rows,
     integrity,
     reference_rows,
     search,
+    small_study,
     start,
     table,
     trials_of,
@@ -42,34 +43,11 @@ from tests.search.session.test_bundles import SMALLEST
 from tests.warm import ROOT
 
 KILLS = int(os.environ.get("KILLS", "4"))
-SMALL = ("--preset", "cnn", "--folds", "2", "--epochs", "2", "--quiet")
+SMALL = ("--epochs", "2", "--quiet")
 
 
-def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
-    """7 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
-    asked = (pictures, *SMALL, "--workers", "1")
-    whole = search("run", *asked, "--trials", "7", "--dir", "whole", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-
-    process = start("run", *asked, "--trials", "7", "--dir", "broken", cwd=tmp_path)
-    wait_until(lambda: (4, 0, 0) in fold_rows(tmp_path / "broken"))
-    process.kill()
-    process.communicate()
-    left = trials_of(tmp_path / "broken")
-    assert 5 <= len(left) < 7  # a fold takes milliseconds: it may have got a little further than it was seen to be
-    wait_until(lambda: workers_of(tmp_path / "broken") == [])
-
-    resumed = search("resume", "broken", "--workers", "1", "--quiet", cwd=tmp_path)
-    assert resumed.returncode == 0, resumed.stderr
-    assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
-    assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
-
-
-def search_whole_and_broken(home: Path, config: Config, *asked: str, at: tuple[int, int, int]) -> None:
+def search_whole_and_broken(home: Path, *asked: str, at: tuple[int, int, int]) -> None:
     """Search two studies with the same settings: one in one go, one killed after a fold, and then resumed."""
-    for name in ("whole", "broken"):
-        (home / name).mkdir()
-        write(home / name, config)
     whole = search("run", "whole", *asked, cwd=home)
     assert whole.returncode == 0, whole.stderr
 
@@ -84,15 +62,25 @@ def search_whole_and_broken(home: Path, config: Config, *asked: str, at: tuple[i
     assert resumed.returncode == 0, resumed.stderr
 
 
+@pytest.mark.parametrize("space", [FIXED, pytest.param({}, marks=pytest.mark.slow)], ids=["one network", "many"])
+def test_killed_in_a_fold_and_resumed_equals_one_go(pictures: Path, tmp_path: Path, space: dict[str, Value]) -> None:
+    """7 trials in one go = 4 and a bit, kill -9, the rest; one worker. All reference rows there are."""
+    for name in ("whole", "broken"):
+        small_study(tmp_path / name, pictures, trials=7, space=space)
+    search_whole_and_broken(tmp_path, *SMALL, "--workers", "1", at=(4, 0, 0))
+    assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
+    assert reference_rows(tmp_path / "broken") == reference_rows(tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(
-    prepared: Prepared, tmp_path: Path
+    prepared: Prepared, pictures: Path, tmp_path: Path
 ) -> None:
     """But for rounding: what is left of a trial may be another program. One architecture, which is compiled once."""
     fixed = {name: value for name, value in prepared.space.defaults(**SMALLEST).items() if name != "learning_rate"}
-    config = prepared.config.model_copy(update={"sampler": "random", "trials": 6, "space": fixed})
-    asked = ("--epochs", "2", "--quiet", "--workers", "1", "--xla")
-    search_whole_and_broken(tmp_path, config, *asked, at=(1, 0, 0))
+    for name in ("whole", "broken"):
+        small_study(tmp_path / name, pictures, sampler="random", folds=3, trials=6, space=fixed)
+    search_whole_and_broken(tmp_path, *SMALL, "--workers", "1", "--xla", at=(1, 0, 0))
     for found, expected in zip(trials_of(tmp_path / "broken"), trials_of(tmp_path / "whole"), strict=True):
         assert (found.params, found.state, found.cause) == (expected.params, expected.state, expected.cause)
         assert [(fold.fold, fold.seed) for fold in found.folds] == [(fold.fold, fold.seed) for fold in expected.folds]
@@ -101,14 +89,12 @@ def test_killed_while_folds_are_trained_side_by_side_and_resumed_equals_one_go(
 
 
 @pytest.mark.slow
-def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(prepared: Prepared, tmp_path: Path) -> None:
+def test_a_search_of_keras_tuner_killed_and_resumed_equals_one_go(pictures: Path, tmp_path: Path) -> None:
     """One parameter is left free, so that the Gaussian process takes over at trial 3; it is killed in that."""
-    fixed = {p.name: p.default for p in prepared.space.parameters if p.name != "learning_rate"}
-    config = prepared.config.model_copy(
-        update={"engine": "keras-tuner", "sampler": "bayesian", "folds": 2, "trials": 5, "space": fixed}
-    )
-    asked = ("--epochs", "2", "--quiet", "--workers", "1")
-    search_whole_and_broken(tmp_path, config, *asked, at=(3, 0, 0))
+    asked = {"engine": "keras-tuner", "sampler": "bayesian", "trials": 5, "space": {**FIXED, "dropout": 0.2}}
+    for name in ("whole", "broken"):
+        small_study(tmp_path / name, pictures, **asked)
+    search_whole_and_broken(tmp_path, *SMALL, "--workers", "1", at=(3, 0, 0))
     assert table(trials_of(tmp_path / "broken")) == table(trials_of(tmp_path / "whole"))
     assert len({t.params["learning_rate"] for t in trials_of(tmp_path / "whole")}) == 5
 
@@ -138,8 +124,8 @@ def test_searches_by_every_sampler_killed_in_a_trial_and_resumed_equal_one_go(pi
 @pytest.mark.slow
 def test_killed_at_random_moments_no_fold_is_lost_or_trained_twice(pictures: Path, tmp_path: Path) -> None:
     """Two workers; between kills what was committed stays, byte for byte, and at the end nothing is left open."""
-    chance, study = random.Random(1), tmp_path / "study"  # noqa: S311 - moments, not secrets
-    asked = ("run", pictures, *SMALL, "--workers", "2", "--trials", str(4 * KILLS), "--dir", study)
+    chance, study = random.Random(1), small_study(tmp_path / "study", pictures, space={})  # noqa: S311 - moments, not secrets
+    asked = ("run", study, *SMALL, "--workers", "2", "--trials", str(4 * KILLS))
     committed: dict[tuple[int, int, int], tuple[object, ...]] = {}
     for _ in range(KILLS):
         process = start(*asked, cwd=tmp_path)
@@ -174,7 +160,8 @@ OTHERS = (signal.SIGHUP, signal.SIGXCPU)  # all of them: tests/search/session/te
 def test_asked_to_stop_it_saves_says_how_to_go_on_and_exits_75(
     pictures: Path, tmp_path: Path, asked_by: signal.Signals
 ) -> None:
-    process = start("run", pictures, *SMALL, "--workers", "1", "--trials", "100", "--dir", "study", cwd=tmp_path)
+    small_study(tmp_path / "study", pictures)
+    process = start("run", "study", *SMALL, "--workers", "1", "--trials", "100", cwd=tmp_path)
     wait_until(lambda: (1, 0, 0) in fold_rows(tmp_path / "study"))
     process.send_signal(asked_by)
     out, err = process.communicate(timeout=60)
@@ -283,8 +270,8 @@ def test_cut_short_in_a_long_fold_it_goes_on_in_it_to_the_same_rows(
 
 def test_when_its_terminal_is_closed_it_ends_in_order_and_can_be_gone_on_with(pictures: Path, tmp_path: Path) -> None:
     """The terminal is the one that controls it, and shows the live table; the end is noted in the database."""
-    study, ours = tmp_path / "study", -1
-    line = ["run", pictures, *SMALL[:-1], "--workers", "1", "--trials", "1000", "--dir", "study"]
+    study, ours = small_study(tmp_path / "study", pictures), -1
+    line = ["run", "study", *SMALL[:-1], "--workers", "1", "--trials", "1000"]
     child, ours = pty.fork()
     if child == 0:
         os.chdir(tmp_path)
@@ -340,7 +327,8 @@ def test_a_fold_that_hangs_is_told_and_the_search_goes_on_without_what_it_starte
 
 
 def test_a_second_run_of_a_study_is_refused_with_who_has_it_or_takes_its_place(pictures: Path, tmp_path: Path) -> None:
-    first = start("run", pictures, *SMALL, "--workers", "1", "--trials", "100", "--dir", "study", cwd=tmp_path)
+    small_study(tmp_path / "study", pictures)
+    first = start("run", "study", *SMALL, "--workers", "1", "--trials", "100", cwd=tmp_path)
     wait_until((tmp_path / "study" / "study.db").exists)
     second = search("run", "study", "--quiet", cwd=tmp_path)
     assert second.returncode == 2

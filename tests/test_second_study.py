@@ -15,11 +15,9 @@ from typer.testing import CliRunner
 import cli
 from search.errors import UsageError
 from search.study import config as toml
-from search.study import config_file
 from storage import TrialState
 from storage.records import Origin
-from tests.commands import trials_of
-from tests.halted import FIXED
+from tests.commands import small_study, trials_of
 
 pytestmark = pytest.mark.slow  # whole searches
 
@@ -33,19 +31,13 @@ def search(*arguments: str | Path) -> str:
     return done.output
 
 
-def study(folder: Path, pictures: Path, **settings: Any) -> Path:
-    folder.mkdir()
-    config_file.write(
-        folder, toml.parse({"images": str(pictures), "preset": "cnn", "folds": 2, "space": FIXED, **settings}, "here")
-    )
-    return folder
-
-
 @pytest.fixture(scope="module")
 def first(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three trials for score and latency."""
     folder = tmp_path_factory.mktemp("home") / "first"
-    search("run", study(folder, pictures, second_objective="latency", trials=3, training={"max_epochs": 1}), *SMALL)
+    search(
+        "run", small_study(folder, pictures, second_objective="latency", trials=3, training={"max_epochs": 1}), *SMALL
+    )
     return folder
 
 
@@ -65,7 +57,7 @@ def test_the_best_of_another_study_are_tried_first_then_rungs_of_hyperband_and_m
     first: Path, pictures: Path
 ) -> None:
     settings = {"engine": "keras-tuner", "sampler": "hyperband", "trials": 4, "training": {"max_epochs": 3}}
-    second = study(first.parent / "second", pictures, **settings)
+    second = small_study(first.parent / "second", pictures, **settings)
     assert "warm start from" in search("run", second, "--warm-start", first, "--workers", "0")
     config, trials = toml.read(second), trials_of(second)
     assert config.tries
@@ -86,7 +78,7 @@ def test_the_best_of_another_study_are_tried_first_then_rungs_of_hyperband_and_m
 
 
 def test_points_that_are_none_are_refused_before_anything_is_trained(first: Path, pictures: Path) -> None:
-    third = study(first.parent / "third", pictures, **{"try": [{"dropout": 0.7}, {"dense_units": 16}]})
+    third = small_study(first.parent / "third", pictures, **{"try": [{"dropout": 0.7}, {"dense_units": 16}]})
     with pytest.raises(UsageError) as caught:
         search("run", third, *SMALL)
     assert str(caught.value).splitlines()[1:] == [

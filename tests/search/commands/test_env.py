@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from reports import show
 from search.commands.env import EXTRAS, gpu_advice
+from search.results.environment import Environment, Extra
 from tests.commands import search_here
 from tests.warm import ROOT
 
@@ -32,9 +34,11 @@ def test_every_extra_for_users_is_told() -> None:
     assert set(EXTRAS) == set(declared) - {"dev", "gpu"}
 
 
-def test_the_command_says_what_is_here(tmp_path: Path) -> None:
-    printed = search_here("env", cwd=tmp_path).stdout
-    assert "workers of a search, by default: " in printed and "tensorflow " in printed
+def test_the_command_says_what_is_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It starts TensorFlow, which takes seconds, so it is asked once: the words are those of what JSON says."""
     here = json.loads(search_here("env", "--json", cwd=tmp_path).stdout)
+    show.environment(Environment(**{**here, "extras": [Extra(**extra) for extra in here["extras"]]}), as_json=False)
+    printed = capsys.readouterr().out
+    assert "workers of a search, by default: " in printed and "tensorflow " in printed
     assert here["cores"] >= 1 and here["memory_bytes"] > 2**28
     assert here["versions"]["keras"] and {extra["name"] for extra in here["extras"]} == set(EXTRAS)

@@ -15,7 +15,7 @@ import cli
 from search.commands import notify
 from search.commands.notify import VARIABLE, Notices, without_addresses
 from search.errors import UsageError
-from tests.commands import search_here
+from tests.commands import search_here, small_study
 
 pytest.importorskip("apprise")
 
@@ -74,8 +74,9 @@ def assert_nowhere(folder: Path, *printed: str) -> None:
 def test_a_search_tells_its_end_and_new_bests_and_keeps_the_address_to_itself(
     server: Server, pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("--notify", server.url, f"--notify={server.url}", "--notify-best", "--trials", "3", "--dir", "study")
-    done = search_here("run", pictures, *SMALL, *asked, cwd=tmp_path)
+    small_study(tmp_path / "study", pictures)
+    asked = ("--notify", server.url, f"--notify={server.url}", "--notify-best", "--trials", "3", "--epochs", "2")
+    done = search_here("run", "study", *asked, "--workers", "0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     end = server.received[-1]
     assert server.received[-2] == end, "it was given twice"

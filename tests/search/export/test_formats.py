@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,27 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def converted(original: Path, target: Path, to: Format, wanted: Wanted | None = None) -> Path:
     convert(original, target, to, wanted or Wanted(samples=images().samples), images(), "accuracy", nothing)
     return target
+
+
+Copied = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def once(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Copied:
+    """The model in a format of one file, by the format's name; converted once."""
+    folder = tmp_path_factory.mktemp("converted")
+
+    @cache
+    def made(name: str) -> Path:
+        return converted(original, folder / f"model{BY_NAME[name].suffix}", BY_NAME[name])
+
+    return made
+
+
+@pytest.fixture
+def copied(once: Copied, tmp_path: Path) -> Copied:
+    """The same as a file that may be changed."""
+    return lambda name: Path(shutil.copy(once(name), tmp_path))
 
 
 @pytest.mark.parametrize("to", EVERY)
@@ -80,18 +104,18 @@ def test_shorter_numbers_are_measured_and_still_probabilities(
 
 
 @needs("LiteRT")
-def test_a_tflite_file_has_its_labels_as_other_programs_expect_them(original: Path, tmp_path: Path) -> None:
-    target = converted(original, tmp_path / "model.tflite", BY_NAME["LiteRT"])
+def test_a_tflite_file_has_its_labels_as_other_programs_expect_them(copied: Copied) -> None:
+    target = copied("LiteRT")
     with zipfile.ZipFile(target) as archive:
         assert archive.read("labels.txt").decode().splitlines() == CLASSES
     assert target.read_bytes()[4:8] == b"TFL3"
 
 
 @needs("ONNX")
-def test_an_onnx_file_names_its_opset_and_classes_and_its_weights_are_inside(original: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_names_its_opset_and_classes_and_its_weights_are_inside(copied: Copied) -> None:
     import onnx
 
-    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    target = copied("ONNX")
     model = onnx.load_model(target)
     said = {one.key: one.value for one in model.metadata_props}
     assert json.loads(said["classes"]) == CLASSES
@@ -156,8 +180,8 @@ def test_an_unknown_ending_is_refused_with_those_that_are_known() -> None:
 
 
 @needs("LiteRT")
-def test_a_tflite_file_that_is_cut_off_is_refused(original: Path, tmp_path: Path) -> None:
-    target = converted(original, tmp_path / "model.tflite", BY_NAME["LiteRT"])
+def test_a_tflite_file_that_is_cut_off_is_refused(original: Path, copied: Copied) -> None:
+    target = copied("LiteRT")
     content = target.read_bytes()
     target.write_bytes(content[:64] + content[-2000:])
     with pytest.raises(UsageError, match=r"cannot be loaded by LiteRT|is no model of"):
@@ -165,10 +189,10 @@ def test_a_tflite_file_that_is_cut_off_is_refused(original: Path, tmp_path: Path
 
 
 @needs("ONNX")
-def test_an_onnx_file_that_leads_to_other_files_is_refused(original: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_that_leads_to_other_files_is_refused(copied: Copied) -> None:
     import onnx
 
-    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    target = copied("ONNX")
     model = onnx.load_model(target)
     tensor = next(one for one in model.graph.initializer if one.raw_data)
     onnx.external_data_helper.set_external_data(tensor, location="../../etc/hostname")
@@ -179,10 +203,10 @@ def test_an_onnx_file_that_leads_to_other_files_is_refused(original: Path, tmp_p
 
 
 @needs("ONNX")
-def test_numbers_of_an_onnx_file_that_lie_elsewhere_are_found_in_each_place(original: Path, tmp_path: Path) -> None:
+def test_numbers_of_an_onnx_file_that_lie_elsewhere_are_found_in_each_place(copied: Copied) -> None:
     import onnx
 
-    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    target = copied("ONNX")
     content = target.read_bytes()
     outside = onnx.helper.make_tensor("far", onnx.TensorProto.FLOAT, [1], np.ones(1, np.float32).tobytes(), raw=True)
     onnx.external_data_helper.set_external_data(outside, location="../../etc/hostname")
@@ -201,10 +225,10 @@ def test_numbers_of_an_onnx_file_that_lie_elsewhere_are_found_in_each_place(orig
 
 
 @needs("ONNX")
-def test_an_onnx_file_with_operations_of_somebody_is_refused(original: Path, tmp_path: Path) -> None:
+def test_an_onnx_file_with_operations_of_somebody_is_refused(copied: Copied) -> None:
     import onnx
 
-    target = converted(original, tmp_path / "model.onnx", BY_NAME["ONNX"])
+    target = copied("ONNX")
     model = onnx.load_model(target)
     model.graph.node[0].domain = "com.evil"
     target.write_bytes(model.SerializeToString())

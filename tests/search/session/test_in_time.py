@@ -28,6 +28,7 @@ from search.session.testing import MIN_TESTED
 from search.study.database import create, folds_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
+from spaces import Value
 from storage import (
     OUT_OF_TIME,
     ChoiceRecord,
@@ -44,7 +45,8 @@ from tests.search.session.instant import result_of
 from tests.search.session.sessions import RUN, Watcher, a_plan
 
 FOLDS = 3
-SLOW, FAST = {"learning_rate": 1e-4}, {"learning_rate": 0.01}  # after two epochs the first one has hardly begun
+LEARNS: dict[str, Value] = {"conv_depth": 2, "dense_depth": 1}  # within twelve epochs, at a rate that is right
+SLOW, FAST = {**LEARNS, "learning_rate": 1e-4}, {**LEARNS, "learning_rate": 0.01}
 
 
 class Clockwork(InProcess):

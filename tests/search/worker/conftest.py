@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.jobs import ComposeJob, FoldJob, Pixels, RefitJob, SavedModel, WorkerContext
+from search.jobs import ComposeJob, FoldJob, FoldResult, Pixels, RefitJob, SavedModel, WorkerContext
 from search.session.prepare import prepare
 from search.study.config import Config
 from search.study.folder import StudyFolder
@@ -19,7 +19,8 @@ from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces.custom.file import named
 from tests.pictures import make_pictures
-from tests.search.worker.test_trainer import fold_job
+from tests.search.worker.nets import BUILD
+from tests.search.worker.test_trainer import fold_job, trained
 
 
 @pytest.fixture
@@ -29,7 +30,17 @@ def worker_of(context: WorkerContext, tmp_path: Path) -> Callable[[str], Worker]
 
 @pytest.fixture
 def job(prepared: Prepared) -> FoldJob:
+    return job_of_own(prepared)
+
+
+def job_of_own(prepared: Prepared) -> FoldJob:
     return fold_job(prepared, {"rate": 0.01}, max_epochs=4)
+
+
+@pytest.fixture(scope="session")
+def plain(context: WorkerContext, prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> FoldResult:
+    """What `job` comes to with the builder BUILD, trained once for all tests that compare with it."""
+    return trained(worker_for(BUILD, context, tmp_path_factory.mktemp("plain")), job_of_own(prepared))
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.jobs import Failure, FailureCause, FoldJob
+from search.jobs import Failure, FailureCause, FoldJob, FoldResult, WorkerContext
+from search.study.prepared import Prepared
 from search.worker.worker import Worker
-from tests.search.worker.test_custom_training import BUILD
+from tests.search.worker.conftest import job_of_own, worker_for
+from tests.search.worker.nets import BUILD
 from tests.search.worker.test_trainer import trained
 
 WATCHED = (
@@ -52,7 +54,7 @@ def callbacks(hp):
 
 
 def test_callbacks_are_told_of_epochs_and_may_stop_the_training(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
     worker = worker_of(WATCHED.replace("DIARY", str(diary)))
@@ -69,12 +71,13 @@ def test_callbacks_are_told_of_epochs_and_may_stop_the_training(
     ]
     assert result.epochs == 2
     assert result.notes == ("the callback Diary is called at epochs only, not at batches: an epoch is one graph",)
-    plain = trained(worker_of(BUILD), job)
     assert plain.notes == ()
     assert result.curve["loss"] == plain.curve["loss"][:2]
 
 
-def test_callbacks_may_change_the_learning_rate(worker_of: Callable[[str], Worker], job: FoldJob) -> None:
+def test_callbacks_may_change_the_learning_rate(
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult
+) -> None:
     """What Keras's scheduler does before an epoch is what the epoch is trained with; its parameters are searched."""
     scheduled = (
         BUILD
@@ -90,7 +93,7 @@ def callbacks(hp):
     moving = trained(worker, replace(job, params={**job.params, "later": 0.01}))
     assert still.curve["loss"][:2] == moving.curve["loss"][:2]
     assert still.curve["loss"][3] != moving.curve["loss"][3]
-    assert moving.curve["loss"] == trained(worker_of(BUILD), job).curve["loss"]
+    assert moving.curve["loss"] == plain.curve["loss"]
     assert still.notes == ()
 
 
@@ -156,11 +159,19 @@ def watched(more: str, diary: Path) -> str:
     return MEASURED + DIARY.replace("DIARY", str(diary)).replace("MORE", more)
 
 
-def test_callbacks_are_given_the_metrics_of_compile_for_both_parts(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
-) -> None:
-    result = trained(worker_of(watched("", tmp_path / "diary")), job)
-    logs = [json.loads(line) for line in (tmp_path / "diary").read_text().splitlines()]
+Noted = tuple[FoldResult, list[dict[str, float]]]
+
+
+@pytest.fixture(scope="module")
+def noted(context: WorkerContext, prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Noted:
+    """What `job` comes to with metrics and a diary, and what is in that."""
+    folder = tmp_path_factory.mktemp("noted")
+    result = trained(worker_for(watched("", folder / "diary"), context, folder), job_of_own(prepared))
+    return result, [json.loads(line) for line in (folder / "diary").read_text().splitlines()]
+
+
+def test_callbacks_are_given_the_metrics_of_compile_for_both_parts(noted: Noted, job: FoldJob) -> None:
+    result, logs = noted
     for name in ("acc", "auc", "precision", "f1", "counted"):
         assert {name, f"val_{name}"} <= logs[0].keys()
     for epoch, row in enumerate(logs):
@@ -171,11 +182,8 @@ def test_callbacks_are_given_the_metrics_of_compile_for_both_parts(
     assert result.notes == ()
 
 
-def test_what_is_judged_and_stored_is_the_same_as_without_them(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path
-) -> None:
-    with_metrics = trained(worker_of(watched("", tmp_path / "diary")), job)
-    plain = trained(worker_of(BUILD), job)
+def test_what_is_judged_and_stored_is_the_same_as_without_them(noted: Noted, plain: FoldResult) -> None:
+    with_metrics, _ = noted
     assert with_metrics.curve.items() >= plain.curve.items()
     assert set(with_metrics.curve) == {*plain.curve, "val_accuracy"}
     np.testing.assert_array_equal(with_metrics.probabilities, plain.probabilities)
@@ -224,20 +232,13 @@ def test_a_metric_that_nobody_measures_is_named_with_those_that_are(
     )
 
 
-@pytest.mark.parametrize(
-    ("callback", "name", "path"),
-    [
-        ('keras.callbacks.ModelCheckpoint("FOLDER/best.keras")', "ModelCheckpoint", "best.keras"),
-        ('keras.callbacks.CSVLogger("FOLDER/log.csv")', "CSVLogger", "log.csv"),
-    ],
-)
-def test_files_that_folds_share_are_named(
-    worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path, callback: str, name: str, path: str
-) -> None:
-    source = watched(callback.replace("FOLDER", str(tmp_path)), tmp_path / "diary")
-    (note,) = trained(worker_of(source), job).notes
-    assert note == (
-        f"the callback {name} writes to {tmp_path / path} in every fold run, so that holds what the last one wrote; "
+def test_files_that_folds_share_are_named(worker_of: Callable[[str], Worker], job: FoldJob, tmp_path: Path) -> None:
+    files = {"ModelCheckpoint": tmp_path / "best.keras", "CSVLogger": tmp_path / "log.csv"}
+    writing = ", ".join(f'keras.callbacks.{name}("{path}")' for name, path in files.items())
+    notes = trained(worker_of(watched(writing, tmp_path / "diary")), job).notes
+    assert notes == tuple(
+        f"the callback {name} writes to {path} in every fold run, so that holds what the last one wrote; "
         "the study keeps the curves and its model itself"
+        for name, path in files.items()
     )
-    assert (tmp_path / path).is_file()
+    assert all(path.is_file() for path in files.values())

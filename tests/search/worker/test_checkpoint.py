@@ -28,8 +28,9 @@ from spaces.backbones.lite import LITE0
 from spaces.custom.file import named
 from spaces.facts import Facts
 from spaces.presets import FAMILIES
+from tests.search.worker.nets import BUILD
 from tests.search.worker.test_callbacks import WATCHED
-from tests.search.worker.test_custom_training import BUILD, EAGER
+from tests.search.worker.test_custom_training import EAGER
 from tests.search.worker.test_fold_run import POINTS, assert_same
 from tests.search.worker.test_kept_weights import needs_weights
 from tests.search.worker.test_trainer import fold_job, trained

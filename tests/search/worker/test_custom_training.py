@@ -23,27 +23,8 @@ from search.jobs import (
     SavedModel,
 )
 from search.worker.worker import Worker
+from tests.search.worker.nets import BUILD
 from tests.search.worker.test_trainer import trained
-
-BUILD = """
-import json
-import keras
-import numpy as np
-import tensorflow as tf
-
-def build(hp):
-    model = keras.Sequential([
-        keras.Input((8, 8, 1)),
-        keras.layers.Conv2D(4, 3, activation="relu"),
-        keras.layers.BatchNormalization(),
-        keras.layers.Flatten(),
-        keras.layers.Dropout(0.3),
-        keras.layers.Dense(2, activation="softmax"),
-    ])
-    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, default=1e-2)), "categorical_crossentropy")
-    return model
-"""
-
 
 EAGER = BUILD.replace('"categorical_crossentropy")', '"categorical_crossentropy", run_eagerly=True)')
 UNTRACEABLE = BUILD.replace("keras.Sequential([", "Net([").replace(
@@ -147,9 +128,9 @@ def build""",
 
 
 def test_every_epoch_counts_anew_whatever_the_models_own_test_step_does(
-    worker_of: Callable[[str], Worker], job: FoldJob
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult
 ) -> None:
-    silent, plain = trained(worker_of(SILENT), job), trained(worker_of(BUILD), job)
+    silent = trained(worker_of(SILENT), job)
     assert silent.curve["balanced_accuracy"] == plain.curve["balanced_accuracy"]
 
 
@@ -392,9 +373,8 @@ def test_a_builder_that_ends_the_program_fails_its_trial(
     ],
 )
 def test_what_a_builder_sets_for_the_whole_process_ends_with_its_fold(
-    worker_of: Callable[[str], Worker], job: FoldJob, line: str
+    worker_of: Callable[[str], Worker], job: FoldJob, plain: FoldResult, line: str
 ) -> None:
-    plain = trained(worker_of(BUILD), job)
     worker_of(BUILD.replace("    return model\n", f"    {line}\n    return model\n")).do(job)
     again = trained(worker_of(BUILD), job)
     assert again.curve == plain.curve

@@ -46,13 +46,17 @@ def tuner(context: WorkerContext) -> Worker:
     return Worker(context)
 
 
-def test_the_head_begins_as_the_probe(prepared: Prepared) -> None:
+@pytest.fixture(scope="module")
+def network() -> Any:
+    """Of the quick point; each test begins its head anew."""
+    return FAMILY.network(point(), FACTS)
+
+
+def test_the_head_begins_as_the_probe(prepared: Prepared, network: Any) -> None:
     """Before a step, the network says what the logistic regression says of the same features."""
     pixels, labels = prepared.images.pixels, prepared.images.labels
-    params = point(flip_average=False)
     features = LITE0.features(pixels, 64)
-    network = FAMILY.network(params, FACTS)
-    fine_tune.start(network, params, features, labels)
+    fine_tune.start(network, point(), features, labels)
     said = np.asarray(network(pixels.astype(np.float32), training=False))
     head = network.get_layer("output")
     raw = features @ np.asarray(head.kernel) + np.asarray(head.bias)
@@ -71,13 +75,12 @@ def test_a_class_without_training_rows_stays_improbable(prepared: Prepared) -> N
 
 
 @pytest.mark.parametrize("class_weights", ["none", "balanced"])
-def test_the_probe_weighs_classes_as_the_training_will(prepared: Prepared, class_weights: str) -> None:
+def test_the_probe_weighs_classes_as_the_training_will(prepared: Prepared, network: Any, class_weights: str) -> None:
     """Since its intercept is not penalised, its mean probability of a class is the class's weighted share."""
     labels = prepared.images.labels
     rows = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:3]])
     features = LITE0.features(prepared.images.pixels[rows], 64)
     params = point() | {"class_weights": class_weights}
-    network = FAMILY.network(params, FACTS)
     fine_tune.start(network, params, features, labels[rows])
     head = network.get_layer("output")
     said = scipy.special.softmax(features @ np.asarray(head.kernel) + np.asarray(head.bias), axis=1)
@@ -136,7 +139,7 @@ def test_a_trial_that_differs_from_another_in_numbers_alone_builds_no_network(
 def test_the_description_is_drawn_without_building_and_counts_what_is_trained(
     tuner: Worker, prepared: Prepared
 ) -> None:
-    params = point()
+    params = point(unfreeze="last")
     description = tuner.do(DescribeJob(params))
     assert isinstance(description, Description)
     assert description.parameters == trained(tuner, fold_job(prepared, params, max_epochs=1)).parameters

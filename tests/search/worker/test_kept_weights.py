@@ -49,7 +49,7 @@ def assert_made_of_what_was_judged(
 def test_where_a_network_is_judged_by_its_best_epoch_these_are_its_weights(
     worker: Worker, prepared: Prepared, tmp_path: Path
 ) -> None:
-    params = prepared.space.defaults(schedule="constant", learning_rate=0.02)
+    params = prepared.space.defaults(schedule="constant", learning_rate=0.02, conv_depth=2, dense_depth=1)
     job = fold_job(prepared, params, max_epochs=30, patience=6)
     result = assert_made_of_what_was_judged(worker, job, prepared.images.pixels, tmp_path)
     assert result.best_epoch < result.epochs

@@ -19,7 +19,7 @@ from spaces import Value
 from spaces.custom.file import ModelFile
 from spaces.presets import FAMILIES
 from spaces.recipe import recipe_of
-from tests.search.worker.test_custom_training import BUILD
+from tests.search.worker.nets import BUILD
 from tests.search.worker.test_trainer import fold_job, trained
 
 MIXED = ("mixed_float16", "mixed_bfloat16")
@@ -40,7 +40,7 @@ def test_in_mixed_precision_it_learns_and_the_same_job_gives_the_same_result(
     context: WorkerContext, prepared: Prepared, precision: str
 ) -> None:
     """The second time on graphs that another fold was trained on."""
-    job = fold_job(prepared, max_epochs=20, patience=0)
+    job = fold_job(prepared, prepared.space.defaults(learning_rate=0.01), max_epochs=20, patience=0)
     worker = Worker(replace(context, precision=precision))
     first = trained(worker, job)
     assert first.scores["balanced_accuracy"] > 0.9
@@ -113,7 +113,8 @@ def test_what_is_shipped_computes_in_float32_and_is_as_good(
     context: WorkerContext, prepared: Prepared, tmp_path: Path, precision: str, changes: dict[str, Value]
 ) -> None:
     worker = Worker(replace(context, precision=precision))
-    job = fold_job(prepared, prepared.space.defaults(**changes), max_epochs=25, use_last_epoch=True)
+    params = prepared.space.defaults(**changes, learning_rate=0.01)
+    job = fold_job(prepared, params, max_epochs=25, use_last_epoch=True)
     result = trained(worker, job)
     model, said = saved_and_asked(worker, job, prepared, tmp_path)
     assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}

@@ -72,7 +72,8 @@ def test_another_seed_gives_another_result(worker: Worker, prepared: Prepared) -
 
 
 def test_it_learns_pictures_that_are_easy_to_tell_apart(worker: Worker, prepared: Prepared) -> None:
-    result = trained(worker, fold_job(prepared, max_epochs=40, patience=20))
+    params = prepared.space.defaults(learning_rate=0.01)
+    result = trained(worker, fold_job(prepared, params, max_epochs=40, patience=20))
     assert result.scores["balanced_accuracy"] > 0.9
 
 
