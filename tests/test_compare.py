@@ -18,6 +18,7 @@ import search
 from reports.compare_as_json import comparison_as_json
 from reports.terminal.compare import show_comparison
 from reports.wording.compare import facts, settings
+from reports.wording.values import NONE
 from search.results.compare import Comparison, Setting, compare
 from search.results.stored import StoredStudy
 from storage.records import ChoiceRecord, TrialState
@@ -261,5 +262,5 @@ def test_image_sizes_are_told_in_pixels_width_first() -> None:
     data = example().data()
     sizes = Setting("image_size", ([24, 32], None))
     assert settings(Comparison(("a", "b"), (data, data), (True, True), (sizes,), ())) == [
-        ("image_size", ["32 x 24 pixels", "–"])
+        ("image_size", ["32 x 24 pixels", NONE])
     ]
