@@ -314,7 +314,7 @@ def images_as_json(findings: Findings) -> dict[str, Any]:
         "read_as": {"height": height, "width": width, "channels": channels},
         "folds": findings.folds,
         "problem": findings.problem,
-        "findings": list(findings.sentences),
+        "findings": [*([findings.doubt] if findings.doubt else []), *findings.sentences],
         "classes": [
             {
                 "name": row.name,

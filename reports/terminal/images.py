@@ -16,12 +16,13 @@ MAX_LINES = 10  # pairs of one kind
 
 
 def images_in_words(findings: Findings) -> list[str]:
-    """The counts by class, then the notes on files."""
+    """First of all whether another folder is meant; the counts by class, the notes on files."""
     height, width, channels = findings.shape
     colour = "grey" if channels == 1 else "colour"
     searched = f"{findings.images - findings.testing} in {len(findings.classes)} classes"
     kept_apart = f" (+ {findings.testing} for testing)" if findings.testing else ""
-    lines = [f"images: {searched}{kept_apart}, read as {width} x {height} {colour}"]
+    lines = [findings.doubt] if findings.doubt else []
+    lines.append(f"images: {searched}{kept_apart}, read as {width} x {height} {colour}")
     for row in findings.classes:
         testing = f" (+ {row.testing} for testing)" if row.testing else ""
         lines.append(f"  {printable(row.name)}: {row.training}{testing}")

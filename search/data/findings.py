@@ -80,6 +80,7 @@ class Findings:
     pairs: tuple[PairView, ...]  # worst kind first
     remarks: tuple[Remark, ...]  # on files, those left out first
     scenes: str | None = None  # a table for --groups, as CSV, of pictures taken at one time; None: there are none
+    doubt: str = ""  # a question, with its reason, where another folder may be meant
     reading: str = ""  # how folders, table or pattern were understood, one sentence
 
     def of(self, kind: DuplicateKind) -> tuple[PairView, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reports.as_json import images_as_json
+from reports.html.images import render
 from reports.terminal.images import SHOWN_PER_KIND, images_in_words
 from search.data.findings import Findings, Remark
 
@@ -35,3 +37,10 @@ def test_of_many_different_notes_the_first_are_shown_and_the_others_counted() ->
     copies = [Remark(f"{n}.png", "copy", f"The same picture as {n}.", False) for n in range(SHOWN_PER_KIND + 3)]
     lines = noted(*copies)
     assert len(lines) == 1 + SHOWN_PER_KIND + 1 and lines[-1] == "copy: … and 3 more"
+
+
+def test_whether_another_folder_is_meant_is_asked_before_all_else() -> None:
+    found = Findings("shapes", 8, 0, (8, 8, 3), (), 2, None, (), (), (), doubt="Is this the right folder? Why.")
+    assert images_in_words(found)[0] == "Is this the right folder? Why."
+    assert "Is this the right folder? Why." in render(found)
+    assert images_as_json(found)["findings"] == ["Is this the right folder? Why."]
