@@ -85,19 +85,22 @@ class SparseLines:
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         self._write, self._clock = write, clock
         self._what, self._began, self._due = "", clock(), FIRST_LINE
+        self._first = self._began, 0  # when the first of these was told of, and how many were done
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Write a line if one is due. `total` 0: it is not known."""
         now = self._clock()
-        if self._what not in ("", what):  # of another thing the time left is another
-            self._began, self._due = now, FIRST_LINE
-        self._what = what
+        if self._what != what:  # of another thing the time left is another
+            self._began, self._due = (now, FIRST_LINE) if self._what else (self._began, self._due)
+            self._what, self._first = what, (now, done)
         took = now - self._began
         if took < self._due:
             return
         self._due = took + min(took, MOST_BETWEEN)
-        left = f", about {duration(took * (total - done) / done)} left" if 0 < done < total else ""
-        self._write(f"{what}: {done:,}{f' of {total:,}' if total else ''}{left}")
+        since, before = self._first  # what came before the first, such as reading headers, says nothing of the others
+        left = (now - since) * (total - done) / max(done - before, 1) if before < done < total else 0.0
+        said = f"{what}: {done:,}{f' of {total:,}' if total else ''}"
+        self._write(said + (f", about {duration(left)} left" if left else ""))
 
 
 @contextmanager

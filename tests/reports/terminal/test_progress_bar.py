@@ -46,9 +46,16 @@ def test_without_a_terminal_nothing_is_said_of_what_is_quick() -> None:
 
 def test_without_a_terminal_lines_say_how_far_it_is_and_what_is_left() -> None:
     told = Told()
+    assert told.at(0.0, "reading images", 0, 1000) == []
     assert told.at(6.0, "reading images", 100, 1000) == ["reading images: 100 of 1,000, about 54 s left"]
     assert told.at(11.9, "reading images", 200, 1000) == []
     assert told.at(12.0, "reading images", 200, 1000) == ["reading images: 200 of 1,000, about 48 s left"]
+
+
+def test_what_is_done_before_the_first_picture_does_not_count_for_the_others() -> None:
+    told = Told()
+    assert told.at(60.0, "reading images", 0, 1000) == ["reading images: 0 of 1,000"]
+    assert told.at(120.0, "reading images", 500, 1000) == ["reading images: 500 of 1,000, about 60 s left"]
 
 
 def test_lines_of_hours_are_a_minute_apart() -> None:
