@@ -64,7 +64,7 @@ def test_where_most_files_are_no_pictures_it_is_asked_whether_the_folder_is_righ
     for number in range(25):
         (root / "a" / f"{number}.txt").write_text("words")
     _, found = look_over(root, None, None)
-    assert found.doubt == "Is this the right folder? 25 of the 31 files in it are no pictures."
+    assert found.doubt == "25 of the 31 files in it are no pictures."
     for number in range(10):
         (root / "a" / f"{number}.txt").unlink()
     assert not look_over(root, None, None)[1].doubt

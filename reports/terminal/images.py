@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.wording import values
-from reports.wording.images import TITLES, likeness_words
+from reports.wording.images import TITLES, likeness_words, question
 from search.data.findings import DuplicateKind, Findings, Remark
 from search.text import printable
 
@@ -21,7 +21,7 @@ def images_in_words(findings: Findings) -> list[str]:
     colour = "grey" if channels == 1 else "colour"
     searched = f"{findings.images - findings.testing} in {len(findings.classes)} classes"
     kept_apart = f" (+ {findings.testing} for testing)" if findings.testing else ""
-    lines = [findings.doubt] if findings.doubt else []
+    lines = [question(findings)] if findings.doubt else []
     lines.append(f"images: {searched}{kept_apart}, read as {width} x {height} {colour}")
     for row in findings.classes:
         testing = f" (+ {row.testing} for testing)" if row.testing else ""

@@ -302,7 +302,7 @@ def _doubt(folders: Sequence[Folder]) -> list[Note]:
     if found is None:
         return []
     message = (
-        f"Is this the right folder? '{printable(found.shown)}' in it looks like a set of its own: training and testing "
+        f"'{printable(found.shown)}' in it looks like a set of its own: training and testing "
         f"hold the same folders there, {_named(_training_folders(found))}. To read that set, name its folder."
     )
     return [Note(found.shown, DOUBT, message, False)]

@@ -151,15 +151,13 @@ def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
 
 
 def _doubt(images: ImageSet) -> str:
-    """A question, with its reason, where another folder may be meant; else empty."""
+    """Why another folder may be meant; empty where nothing speaks for it."""
     if of_layout := [note.message for note in images.notes if note.kind == DOUBT]:
         return of_layout[0]
     strangers = sum(note.kind == "not an image" for note in images.notes)
     if strangers < STRANGERS or strangers < STRANGER_SHARE * len(images.paths):
         return ""
-    return (
-        f"Is this the right folder? {strangers:,} of the {strangers + len(images.paths):,} files in it are no pictures."
-    )
+    return f"{strangers:,} of the {strangers + len(images.paths):,} files in it are no pictures."
 
 
 def _one_patient(images: ImageSet) -> bool:

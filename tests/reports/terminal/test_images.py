@@ -40,7 +40,8 @@ def test_of_many_different_notes_the_first_are_shown_and_the_others_counted() ->
 
 
 def test_whether_another_folder_is_meant_is_asked_before_all_else() -> None:
-    found = Findings("shapes", 8, 0, (8, 8, 3), (), 2, None, (), (), (), doubt="Is this the right folder? Why.")
+    found = Findings("shapes", 8, 0, (8, 8, 3), (), 2, None, (), (), (), doubt="Why.")
     assert images_in_words(found)[0] == "Is this the right folder? Why."
-    assert "Is this the right folder? Why." in render(found)
+    page = render(found)
+    assert "Is this the right folder? If it is, it is ready for a search with 2 folds." in page and ">Why.<" in page
     assert images_as_json(found)["findings"] == ["Is this the right folder? Why."]

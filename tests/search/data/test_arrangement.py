@@ -301,7 +301,7 @@ class TestTheFolderAroundASet:
         images = read_images(fill(tmp_path, "old", *(f"new/{path}" for path in self.SET)))
         assert set(images.classes) == {"new", "old"}
         (note,) = of_kind(images, DOUBT)
-        assert note.path == "new/shapes" and note.message.startswith("Is this the right folder? 'new/shapes' in it")
+        assert note.path == "new/shapes" and note.message.startswith("'new/shapes' in it looks like a set")
 
     def test_not_for_patients(self, tmp_path: Path) -> None:
         parts = ("sick/train/p1", "sick/train/p2", "sick/test/p3", "sick/test/p4")
