@@ -25,10 +25,7 @@ from search.text import printable
 UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on the user is warned
 MAX_DARK = 31  # of 255: where 12 bits are read as 16, no value is above it
 MASK_SHARE = 0.8  # of the values of a mask that are its smallest or its largest
-STRANGERS, STRANGER_SHARE = (
-    20,
-    3.0,
-)  # files that are no pictures, and of those to a picture, that make a folder doubtful
+STRANGERS, STRANGER_SHARE = 20, 3.0  # from so many files that are no pictures on, and so many a picture, one is asked
 ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images by which colour alone separates two classes
 
 

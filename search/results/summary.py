@@ -188,9 +188,7 @@ class StudySummary:
     spent: tuple[Part, ...] = ()  # where the time went
     more: MorePictures | None = None  # whether more pictures would help
     calibrated: Calibrated | None = None  # how far one can believe the probabilities of the saved model
-    pictures: tuple[
-        Path, ...
-    ] = ()  # folders and archives as typed in the study's folder; empty: they do not say it all
+    pictures: tuple[Path, ...] = ()  # as typed in the study's folder; empty: unknown, or their paths do not say it all
 
     @property
     def metric(self) -> str:
