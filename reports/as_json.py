@@ -10,6 +10,7 @@ import numpy as np
 
 from reports.sections_json import sections_as_json
 from reports.wording import answer as answer_words
+from reports.wording import images as image_words
 from reports.wording.diagnosis import fine, headline
 from reports.wording.next_steps import advice
 from search.data.findings import Findings
@@ -314,7 +315,7 @@ def images_as_json(findings: Findings) -> dict[str, Any]:
         "read_as": {"height": height, "width": width, "channels": channels},
         "folds": findings.folds,
         "problem": findings.problem,
-        "findings": list(findings.sentences),
+        "findings": [*([image_words.question(findings)] if findings.doubt else []), *findings.sentences],
         "classes": [
             {
                 "name": row.name,

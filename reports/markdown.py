@@ -164,7 +164,9 @@ def _explanation(data: StudySummary) -> str:
     e = data.explanation
     if e is None:
         return ""
-    text = "\n\n".join(map(_plain, (explain_words.headline(e), *explain_words.sentences(e))))
+    text = "\n\n".join(
+        map(_plain, (explain_words.headline(e), *explain_words.sentences(e, explain_words.anywhere(data))))
+    )
     path = [(bar.label, explain_words.score(e.metric, bar.after), bar.words) for bar in explain_words.bars(e)]
     alone = [
         (explain_words.part_words(part), explain_words.score(e.metric, part.score), explain_words.brings(e, part))

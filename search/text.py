@@ -56,9 +56,16 @@ def installing(extra: str, where: str = " in a checkout of this project") -> str
     return f"pip install '.[{extra}]'{where}"
 
 
-def line_anywhere(verb: str, *arguments: str) -> str:
+def line_anywhere(verb: str, *arguments: str | Path) -> str:
     """A command as `command_line` makes it, for a page that is read later or elsewhere: the program is `search`."""
-    return " ".join(quoted(word) for word in (PROGRAM, verb, *arguments))
+    return " ".join(quoted(word) for word in (PROGRAM, verb, *map(_as_argument, arguments)))
+
+
+def as_typed_in(folder: Path, path: Path) -> Path:
+    """The path as it is typed in a folder: relative to it where that is shorter. Links on the way are followed."""
+    whole = path.resolve()
+    relative = Path(os.path.relpath(whole, folder.resolve()))
+    return min(relative, whole, key=lambda name: len(str(name)))
 
 
 def _program() -> str:

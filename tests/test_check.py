@@ -59,6 +59,17 @@ def test_json_is_one_object_and_writes_nothing(home: Path, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_most_files_are_no_pictures_it_is_asked_whether_the_folder_is_right(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "project", {"a": 3, "b": 3})
+    for number in range(25):
+        (root / "a" / f"{number}.txt").write_text("words")
+    _, found = look_over(root, None, None)
+    assert found.doubt == "25 of the 31 files in it are no pictures."
+    for number in range(10):
+        (root / "a" / f"{number}.txt").unlink()
+    assert not look_over(root, None, None)[1].doubt
+
+
 def test_how_a_set_was_understood_is_one_line_and_in_json(tmp_path: Path) -> None:
     root = make_pictures(tmp_path / "pictures", {"cat": 6, "dog": 6, "bird": 6})
     rows = ["file,breed"]

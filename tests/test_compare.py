@@ -17,8 +17,9 @@ from rich.console import Console
 import search
 from reports.compare_as_json import comparison_as_json
 from reports.terminal.compare import show_comparison
-from reports.wording.compare import facts
-from search.results.compare import Comparison, compare
+from reports.wording.compare import facts, settings
+from reports.wording.values import NONE
+from search.results.compare import Comparison, Setting, compare
 from search.results.stored import StoredStudy
 from storage.records import ChoiceRecord, TrialState
 from tests.commands import search_here
@@ -255,3 +256,11 @@ def test_an_estimate_that_rests_on_few_pictures_is_not_shown() -> None:
         cells for name, cells in facts(Comparison(("a",), (data,), (True,), (), ())) if name.startswith("expected")
     )
     assert cells == ["too early to say: 22 of 110 images tested"]
+
+
+def test_image_sizes_are_told_in_pixels_width_first() -> None:
+    data = example().data()
+    sizes = Setting("image_size", ([24, 32], None))
+    assert settings(Comparison(("a", "b"), (data, data), (True, True), (sizes,), ())) == [
+        ("image_size", ["32 x 24 pixels", NONE])
+    ]

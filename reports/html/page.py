@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from reports.wording import values
 
-_PERCENT = re.compile(r"(?<=\d) %")
+_PERCENT, _ONE_IN = re.compile(r"(?<=\d) %"), re.compile(r"\b1 in (?=\d)")
 
 
 def policy(scripts: list[str]) -> str:
@@ -62,10 +62,10 @@ def environment() -> Any:
 
 
 def unbroken(value: Any) -> Any:
-    """Text in which a percent sign stays on the line of its number; anything else as it is."""
-    if not isinstance(value, str) or " %" not in value:
+    """Text in which a percent sign stays on the line of its number, and '1 in 300' on one; anything else as it is."""
+    if not isinstance(value, str) or (" %" not in value and "1 in " not in value):
         return value
-    return type(value)(_PERCENT.sub("\u00a0%", value))
+    return type(value)(_ONE_IN.sub("1\u00a0in\u00a0", _PERCENT.sub("\u00a0%", value)))
 
 
 def _coded(sentence: str) -> Markup:

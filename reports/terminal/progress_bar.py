@@ -1,7 +1,8 @@
-"""Progress bars on a terminal; where training takes minutes, lines elsewhere."""
+"""Progress bars on a terminal; lines elsewhere, where it takes more than a few seconds."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -18,6 +19,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from reports.wording.values import duration
+
+FIRST_LINE, MOST_BETWEEN = 5.0, 60.0  # seconds without a terminal: to the first line; between two, which grow from it
 _COUNTED = 7  # characters of '12/40', so that the bar stays where it is
 
 
@@ -56,16 +60,47 @@ def _images(
 
     Called with (files, 0), an archive is unpacked.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
+
+    def doing(done: int, total: int) -> str:
+        return "unpacking" if not total and done else then if then and done >= total else what
+
+    if not console.is_terminal:
+        lines = SparseLines(lambda text: None if quiet else console.print(text, soft_wrap=True))
+        yield lambda done, total: lines.tell(doing(done, total), done, total)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task(before or what, total=None)
 
         def count(done: int, total: int) -> None:
-            now = "unpacking" if not total and done else then if then and done >= total else what
-            bar.update(task, completed=done, total=total or None, description=now)
+            bar.update(task, completed=done, total=total or None, description=doing(done, total))
 
         yield count
+
+
+class SparseLines:
+    """How far something is, as lines for a pipe or a log: none while it is quick, and seldom where it takes hours."""
+
+    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._clock = write, clock
+        self._what, self._began, self._due = "", clock(), FIRST_LINE
+        self._first = self._began, 0  # when the first of these was told of, and how many were done
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Write a line if one is due. `total` 0: it is not known."""
+        now = self._clock()
+        if self._what != what:  # of another thing the time left is another
+            self._began, self._due = (now, FIRST_LINE) if self._what else (self._began, self._due)
+            self._what, self._first = what, (now, done)
+        took = now - self._began
+        if took < self._due:
+            return
+        self._due = took + min(took, MOST_BETWEEN)
+        since, before = self._first  # what came before the first, such as reading headers, says nothing of the others
+        left = (now - since) * (total - done) / max(done - before, 1) if before < done < total else 0.0
+        said = f"{what}: {done:,}{f' of {total:,}' if total else ''}"
+        self._write(said + (f", about {duration(left)} left" if left else ""))
 
 
 @contextmanager

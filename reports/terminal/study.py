@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -34,6 +34,10 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20, stud
         if text:
             console.print(as_text(text, console, style), highlight=False, width=min(console.width, _PARAGRAPH))
 
+    def command(words: Sequence[str | Path]) -> None:
+        """On one line, which the terminal may wrap: with line breaks of its own it could not be copied."""
+        console.print(as_text(f"   {typed(words, study)}", console, "dim"), no_wrap=True, overflow="ignore", crop=False)
+
     paragraph(_title(data), "dim")
     console.print()
     _answer(data, paragraph)
@@ -42,13 +46,14 @@ def show(data: StudySummary, console: Console | None = None, top: int = 20, stud
         paragraph("What to do next", "bold")
     for number, step in enumerate(steps, start=1):
         paragraph(f"{number}. {step.what}: {step.why}")
-        paragraph(f"   {typed(step.words, study)}" if step.words else "", "dim")
+        if step.words:
+            command(step.words)
     if uses := use_words.uses(data):
         console.print()
         paragraph(use_words.TITLE, "bold")
     for use in uses:
         paragraph(f"{use.what}:")
-        paragraph(f"   {typed(use.words, study)}", "dim")
+        command(use.words)
     if data.rows or data.references:
         console.print()
         _search(data, paragraph)

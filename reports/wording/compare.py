@@ -12,6 +12,7 @@ from search.results.summary import StudySummary
 from search.stats.paired import Difference
 
 NAME = 30  # characters of a study's name
+SIZE = "image_size"  # the setting: stored as height and width
 
 
 def facts(compared: Comparison) -> list[tuple[str, list[str]]]:
@@ -33,7 +34,10 @@ def facts(compared: Comparison) -> list[tuple[str, list[str]]]:
 
 def settings(compared: Comparison) -> list[tuple[str, list[str]]]:
     """The settings that differ, as such rows."""
-    return [(shortened(row.name, 40), [_value(value) for value in row.values]) for row in compared.settings]
+    return [
+        (shortened(row.name, 40), [_size(value) if row.name == SIZE else _value(value) for value in row.values])
+        for row in compared.settings
+    ]
 
 
 def verdicts(compared: Comparison) -> list[str]:
@@ -106,6 +110,14 @@ def _tested(data: StudySummary) -> str:
     if test is None:
         return NONE
     return f"{number(test.value)} ({number(test.low)} to {number(test.high)}), {count(test.images, 'image')}"
+
+
+def _size(value: Any) -> str:
+    """'32 x 24 pixels', width first as wherever a size is shown."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return _value(value)
+    height, width = map(value_words, value)
+    return f"{width} x {height} pixels"
 
 
 def _value(value: Any) -> str:

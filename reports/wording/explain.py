@@ -6,12 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from reports.wording.going_on import own_model
 from reports.wording.values import NONE, count, in_percent, metric_words, number, shortened, value_words
 from search.results.explained import Change, Explanation, Part
+from search.results.summary import StudySummary
 from search.stats.ablation import Gain
 from search.stats.metrics import METRICS
+from search.text import line_anywhere
 
 _LISTED = 4  # names in a sentence
+_NAMED = 2  # in a row of the waterfall; of more it has the number
 ALONE = (
     "Each change by itself, with everything else as in the starting point, but for what depends on it: that is in "
     "brackets. What is stopped was clearly behind another change on the same pictures, so it was not trained further."
@@ -44,7 +48,9 @@ def bars(e: Explanation) -> list[Bar]:
         rows.append(_bar(e, part, before, part_words(part)))
         before = part.score
     if e.rest is not None:
-        rest = _bar(e, e.rest, before, f"not known yet: {names_words(e.rest.names)}")
+        many = len(e.rest.names) > _NAMED
+        what = count(len(e.rest.names), "change") if many else names_words(e.rest.names)
+        rest = _bar(e, e.rest, before, f"not known yet: {what}")
         rows.append(replace(rest, kind="rest"))
     return [*rows, _end(e, _goal(e), e.goal_score)]
 
@@ -273,12 +279,12 @@ def inside(e: Explanation) -> str:
     )
 
 
-def unfinished(e: Explanation) -> str:
-    """What is not known yet, and how to go on; empty if the path is whole."""
+def unfinished(e: Explanation, command: str = "") -> str:
+    """What is not known yet, and how to go on, by default from where the study was read; empty if the path is whole."""
     if e.rest is None:
         return ""
     left = f"the place of {len(e.rest.changes)} of {count(e.differing, 'change')} is not known yet"
-    return f"Not finished: {left}. Go on with: {e.command}"
+    return f"Not finished: {left}. Go on with: {command or e.command}"
 
 
 def cost(e: Explanation) -> str:
@@ -307,9 +313,18 @@ def outdated(e: Explanation) -> str:
     return f"{saved[:1].upper()}{saved[1:]} is trial {e.saved}; search explain without --to explains that one."
 
 
-def sentences(e: Explanation) -> list[str]:
-    """All that is said below the headline."""
-    told = (best_alone(e), instead(e), clear_steps(e), together(e), inside(e), unfinished(e), outdated(e))
+def anywhere(data: StudySummary) -> str:
+    """The command that goes on with the study's explanation, for a page; empty where there is none."""
+    e = data.explanation
+    if e is None:
+        return ""
+    numbers = ("--from", str(e.start), "--to", str(e.goal))
+    return f"`{line_anywhere('explain', *numbers, *own_model(data))}`, in the study's folder"
+
+
+def sentences(e: Explanation, command: str = "") -> list[str]:
+    """All that is said below the headline. `command`: see `unfinished`."""
+    told = (best_alone(e), instead(e), clear_steps(e), together(e), inside(e), unfinished(e, command), outdated(e))
     return [text for text in told if text]
 
 

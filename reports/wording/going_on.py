@@ -10,7 +10,7 @@ from reports.wording.values import visible
 from search.results.next_steps import FinishTrial, SearchOn, next_steps
 from search.results.not_run import NotRun, not_run
 from search.results.summary import StudySummary
-from search.text import command_line, duration_of
+from search.text import as_typed_in, command_line, duration_of
 
 TRIALS = 30  # at least, in a study that is searched further
 RESERVE = 1.5  # times what trials took so far: the next ones may be larger, and the machine busier
@@ -22,11 +22,13 @@ HERE = "."  # the study, in its folder, where a command cannot do without
 _OF_A_STUDY = ("resume", "report", "explain", "export", "predict")  # whose first argument is the study
 
 
-def typed(words: Sequence[str], study: Path | None) -> str:
-    """A command, verb first, as it is typed where the study has this path; None: in its folder."""
+def typed(words: Sequence[str | Path], study: Path | None) -> str:
+    """A command, verb first, as it is typed where the study has this path; None: in its folder. Paths begin there."""
     verb, *arguments = words
+    if study is not None:
+        arguments = [as_typed_in(Path(), study / word) if isinstance(word, Path) else word for word in arguments]
     where = [study] if study is not None and verb in _OF_A_STUDY else []
-    return command_line(verb, *where, *(word for word in arguments if not where or word != HERE))
+    return command_line(str(verb), *where, *(word for word in arguments if not where or word != HERE))
 
 
 def going_on(data: StudySummary) -> tuple[str, ...]:

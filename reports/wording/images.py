@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reports.wording import values
-from search.data.findings import DuplicateKind, Findings, PairView
+from search.data.findings import RIGHT_FOLDER, DuplicateKind, Findings, PairView
 
 TITLES = {
     DuplicateKind.CONTRADICTION: "One picture in two classes",
@@ -27,12 +27,17 @@ def headline(findings: Findings) -> str:
         return f"These images cannot be searched yet. {values.visible(findings.problem)}"
     grave = sum(len(findings.of(kind)) for kind in (DuplicateKind.CONTRADICTION, DuplicateKind.LEAK))
     left_out = sum(remark.left_out for remark in findings.remarks)
-    parts = [f"Ready for a search with {findings.folds} folds"]
+    parts = [f"{'If it is, it is ready' if findings.doubt else 'Ready'} for a search with {findings.folds} folds"]
     if grave:
         parts.append(f"look at {values.count(grave, 'pair')} of pictures first")
     if left_out:
         parts.append(f"{values.count(left_out, 'file')} left out")
-    return "; ".join(parts) + "."
+    return (f"{RIGHT_FOLDER} " if findings.doubt else "") + "; ".join(parts) + "."
+
+
+def question(findings: Findings) -> str:
+    """Whether another folder is meant, and why."""
+    return f"{RIGHT_FOLDER} {findings.doubt}"
 
 
 def likeness_words(pair: PairView) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from reports.wording import more as more_words
@@ -25,18 +26,24 @@ class Advice:
 
     what: str  # an imperative, a few words
     why: str  # its evidence, with numbers
-    words: tuple[str, ...] = ()  # of a command in the study's folder: verb and arguments; empty if there is none
+    words: tuple[str | Path, ...] = ()  # of a command in the study's folder: verb and arguments; empty: there is none
     section: str = ""  # of the page that shows the evidence
 
     @property
     def command(self) -> str:
         """The command as it is read on a page; empty if there is none."""
-        return line_anywhere(*self.words) if self.words else ""
+        verb, *arguments = self.words or ("",)
+        return line_anywhere(str(verb), *arguments) if verb else ""
 
 
 def advice(data: StudySummary) -> tuple[Advice, ...]:
     """The steps of `next_steps`, in words."""
     return tuple(_WORDS[type(step)](data, step) for step in steps.next_steps(data))
+
+
+def _where(data: StudySummary) -> tuple[str | Path, ...]:
+    """The pictures in a command; a word for them where their paths are not known, or do not say all."""
+    return data.pictures or ("PICTURES",)
 
 
 def _groups(data: StudySummary, step: steps.SetGroups) -> Advice:
@@ -52,7 +59,7 @@ def _cause(data: StudySummary, step: steps.FindTheCause) -> Advice:  # noqa: ARG
         "Find out why nothing is learned",
         "no model is clearly better than guessing. The command trains one network on your pictures, looks into its "
         "layers and tries single changes. Look at the pictures, too: could you tell the classes apart?",
-        ("diagnose", "PICTURES", *own_model(data)),
+        ("diagnose", *_where(data), *own_model(data)),
         "curves",
     )
 
@@ -81,7 +88,7 @@ def _testing(data: StudySummary, step: steps.LookAtTesting) -> Advice:
             f"the pictures that were locked away are clearly {how} for the model than the others, though they were "
             "drawn from the same folder: that is luck, or pictures of one thing are in several parts. If there are "
             "such pictures, search again and keep them together (`--groups`).",
-            ("check", "PICTURES"),
+            ("check", *_where(data)),
         )
     return Advice(
         "Compare the testing pictures with the others",
@@ -140,7 +147,7 @@ def _family(data: StudySummary, step: steps.ChangeFamily) -> Advice:
     return Advice(
         "Search with a pre-trained network" if step.pretrained else "Search other kinds of models",
         f"{beaten}{nothing}. The command begins another study.",
-        ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY"),
+        ("run", *_where(data), "--preset", "auto", "--dir", "NEW-STUDY"),
         "leaderboard",
     )
 
@@ -155,7 +162,7 @@ def _plain(data: StudySummary, step: steps.UsePlain) -> Advice:
         "Do not expect much of a longer search of this kind",
         f"a plain method, {visible(step.name)}, does at least as well as far as these pictures can tell: "
         f"{score(data, step.score)}. More likely to help: {listed}.",
-        () if every else ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY"),
+        () if every else ("run", *_where(data), "--preset", "auto", "--dir", "NEW-STUDY"),
         section="leaderboard",
     )
 

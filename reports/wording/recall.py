@@ -37,13 +37,16 @@ def about(data: StudySummary, rows: Sequence[Recall]) -> str:
 
 def _weakest(data: StudySummary, rows: Sequence[Recall], worst: Recall | None) -> str:
     """Names the class that is clearly recognized less often than the others."""
-    if sum(row.images > 0 for row in rows) < 2:
+    known = sum(row.images > 0 for row in rows)
+    if known < 2:
         return ""
+    others = "the other" if known == 2 else "the others"
     if worst is None:
-        return "No class is clearly harder than the others: what they differ by may be luck."
+        first = "Neither class" if known == 2 else "No class"
+        return f"{first} is clearly harder than {others}: what they differ by may be luck."
     name = shortened(data.study.classes[worst.label], 40)
     told = (
-        f"{name} is recognized less often than the others, {worst.found} of {worst.images}, and that is hardly luck. "
+        f"{name} is recognized less often than {others}, {worst.found} of {worst.images}, and that is hardly luck. "
         "Look at those that are mistaken: are they clear, and is their label right?"
     )
     if data.more is not None and data.more.verdict is Verdict.LITTLE:

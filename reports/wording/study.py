@@ -37,6 +37,12 @@ BACKBONES = (
     "the search. `search backbones` measures one pass of 128 x 128 pixels with nothing else running: its times differ."
 )
 
+TIED = (
+    "about as good as the best: compared fold by fold, the difference may be luck (Nadeau and Bengio's test, 10 %), so "
+    "a trial with a lower mean may have it where one with a higher mean does not"
+)
+"""What = before a trial's number means."""
+
 UNFINISHED = "unfinished"  # an open trial while no process holds the study
 
 ORIGIN_WORDS = {
@@ -67,12 +73,7 @@ def marked(data: StudySummary, row: TrialRow) -> str:
 
 def ties(data: StudySummary) -> str:
     """What the = means; empty if nothing is tied."""
-    if len(data.ties) < 2:
-        return ""
-    return (
-        "= about as good as the best of them: compared fold by fold, the difference may be luck (Nadeau and Bengio's "
-        "test, 10 %). So one with a lower mean may have it where one with a higher mean does not."
-    )
+    return f"= {TIED}." if len(data.ties) > 1 else ""
 
 
 def front(data: StudySummary) -> str:

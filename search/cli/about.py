@@ -117,7 +117,7 @@ def sweep(
     )
     show.swept(result.sweep, as_json=as_json)
     if result.stopped:
-        complain(f"stopped; nothing is lost. Go on with: {command_line('sweep', file)}")
+        complain(f"stopped; what was stored stays. Go on with: {command_line('sweep', file)}")
         raise typer.Exit(RESUMABLE)
     if result.failed:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.data.depth import FULL, Scale
@@ -21,7 +21,7 @@ from search.session.signals import StopRequest, stop_on_signals
 from search.stats.selection import Wish
 from search.study import config as toml
 from search.study.folder import StudyFolder
-from search.text import printable
+from search.text import as_typed_in, printable
 from storage import StorageError, changes_of
 
 LOOK_SECONDS = 5.0  # between two readings of the database, at least
@@ -96,7 +96,7 @@ def state_of(folder: StudyFolder) -> tuple[Hashable, ...]:
 
 def summary_of(folder: StudyFolder) -> StudySummary:
     """The current summary of a study. Raises UsageError if it has not begun, StorageError."""
-    return summarise(stored_of(folder))
+    return replace(summarise(stored_of(folder)), pictures=_pictures_typed(folder))
 
 
 def stored_of(folder: StudyFolder) -> StoredStudy:
@@ -115,6 +115,17 @@ def _wish(folder: StudyFolder) -> Wish:
         return toml.read(folder.path).wish
     except UsageError:
         return Wish()
+
+
+def _pictures_typed(folder: StudyFolder) -> tuple[Path, ...]:
+    """The images, as a command in the study's folder names them; empty where they are gone, or that is not all."""
+    try:
+        origin = toml.read(folder.path).origin(folder.path)
+    except UsageError:
+        return ()
+    if origin.says_classes or not all(root.exists() for root in origin.roots):
+        return ()
+    return tuple(as_typed_in(folder.path, root) for root in origin.roots)
 
 
 def pictures_of(folder: StudyFolder, summary: StudySummary) -> Pictures:

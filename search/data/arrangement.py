@@ -19,7 +19,7 @@ from search.data.splits import (
     splits_among,
     without_split,
 )
-from search.data.tree import Folder, Note
+from search.data.tree import DOUBT, Folder, Note
 from search.errors import UsageError
 from search.text import as_unicode, printable
 
@@ -251,8 +251,8 @@ def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Fold
                 inside[folder].get(role, []) if folder in inside else [folder] if role is Role.TRAINING else []
             )
         ]
-        return Arrangement(tuple(sources), (), tuple(inside), (_how(here, sources),))
-    notes = [
+        return Arrangement(tuple(sources), (), tuple(inside), (*_doubt(folders), _how(here, sources)))
+    notes = _doubt(folders) + [
         Note(folder.shown, "class name", "Holds no folders, so it is read as a class of this name.", False)
         for folder in splits
     ]
@@ -281,18 +281,31 @@ def _of_classes(here: Folder, folders: Sequence[Folder], splits: Collection[Fold
 
 
 def _check_one_set(here: Folder, folders: Sequence[Folder], where: str) -> None:
-    """Raises SeveralSetsError where every folder can be a set, and one has the same folders in training and testing.
-
-    Folders within a class's splits that differ, such as those of patients, are no classes.
-    """
+    """Raises SeveralSetsError where every folder can be a set, and one certainly is."""
     held = [folder for folder in folders if folder.pictures]
     if len(held) < 2 or not all(len(_training_folders(folder)) > 1 for folder in held):
         return
-    for folder in held:
-        classes = set(_names(_training_folders(folder)))
-        others = [inner for role, of in _splits_inside(folder).items() if role is not Role.TRAINING for inner in of]
-        if any(len(classes & set(_names(other.inner))) > 1 for other in others):
-            raise SeveralSetsError(where, here, held, folder)
+    if (sure := next(filter(_is_set, held), None)) is not None:
+        raise SeveralSetsError(where, here, held, sure)
+
+
+def _is_set(folder: Folder) -> bool:
+    """Whether it holds the same folders in training and testing: those of patients, which differ, are no classes."""
+    classes = set(_names(_training_folders(folder)))
+    others = [inner for role, of in _splits_inside(folder).items() if role is not Role.TRAINING for inner in of]
+    return any(len(classes & set(_names(other.inner))) > 1 for other in others)
+
+
+def _doubt(folders: Sequence[Folder]) -> list[Note]:
+    """A note on a set that lies within what is read as a class; none where there is no such set."""
+    found = next((inner for folder in folders for inner in folder.below() if _is_set(inner)), None)
+    if found is None:
+        return []
+    message = (
+        f"'{printable(found.shown)}' in it looks like a set of its own: training and testing "
+        f"hold the same folders there, {_named(_training_folders(found))}. To read that set, name its folder."
+    )
+    return [Note(found.shown, DOUBT, message, False)]
 
 
 def _training_folders(folder: Folder) -> list[Folder]:

@@ -18,12 +18,14 @@ from search.data.groups import Grouping, UserGroups, group_images, groups_by, gr
 from search.data.images import BRIGHTEST, PATIENTS, ImageSet
 from search.data.listing import PLAIN, PLAIN_SPLITS
 from search.data.names import Versions, find_versions, mask_rows
+from search.data.tree import DOUBT
 from search.errors import UsageError
 from search.text import printable
 
 UNEVEN = 3.0  # images of the largest class over those of the smallest, from which on the user is warned
 MAX_DARK = 31  # of 255: where 12 bits are read as 16, no value is above it
 MASK_SHARE = 0.8  # of the values of a mask that are its smallest or its largest
+STRANGERS, STRANGER_SHARE = 20, 3.0  # from so many files that are no pictures on, and so many a picture, one is asked
 ONE_COLOUR, TWO_COLOURS = 0.05, 0.95  # shares of grey images by which colour alone separates two classes
 
 
@@ -79,7 +81,10 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
     height, width, channels = images.pixels.shape[1:]
     pairs = [_pair(images, pair) for pair in checked.pairs]
     order = list(DuplicateKind)
-    remarks = sorted(images.notes, key=lambda note: (not note.left_out, note.kind, note.path))
+    remarks = sorted(
+        (note for note in images.notes if note.kind != DOUBT),
+        key=lambda note: (not note.left_out, note.kind, note.path),
+    )
     return Findings(
         name=name,
         images=len(images.labels),
@@ -93,6 +98,7 @@ def findings(images: ImageSet, checked: Checked, name: str) -> Findings:
         remarks=tuple(Remark(note.path, note.kind, note.message, note.left_out) for note in remarks),
         scenes=checked.scenes,
         reading=images.reading,
+        doubt=_doubt(images),
     )
 
 
@@ -139,6 +145,16 @@ def _class_row(images: ImageSet, grouping: Grouping, label: int) -> ClassRow:
 
 def _size(pair: NDArray[np.floating] | NDArray[np.int32]) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
+
+
+def _doubt(images: ImageSet) -> str:
+    """Why another folder may be meant; empty where nothing speaks for it."""
+    if of_layout := [note.message for note in images.notes if note.kind == DOUBT]:
+        return of_layout[0]
+    strangers = sum(note.kind == "not an image" for note in images.notes)
+    if strangers < STRANGERS or strangers < STRANGER_SHARE * len(images.paths):
+        return ""
+    return f"{strangers:,} of the {strangers + len(images.paths):,} files in it are no pictures."
 
 
 def _one_patient(images: ImageSet) -> bool:

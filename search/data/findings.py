@@ -8,6 +8,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+RIGHT_FOLDER = "Is this the right folder?"
+"""What is asked before everything else where `Findings.doubt` says why."""
+
 
 class DuplicateKind(StrEnum):
     """What it means that two images show the same picture; the worst first."""
@@ -80,6 +83,7 @@ class Findings:
     pairs: tuple[PairView, ...]  # worst kind first
     remarks: tuple[Remark, ...]  # on files, those left out first
     scenes: str | None = None  # a table for --groups, as CSV, of pictures taken at one time; None: there are none
+    doubt: str = ""  # why another folder may be meant; empty: nothing says so
     reading: str = ""  # how folders, table or pattern were understood, one sentence
 
     def of(self, kind: DuplicateKind) -> tuple[PairView, ...]:

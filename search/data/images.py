@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from search.data.decoding import MAX_PIXELS, FileRemark, Header, decode, extent, glance, quiet, read_header
 from search.data.depth import FULL, Scale, depth_for, scale_for
+from search.data.findings import RIGHT_FOLDER
 from search.data.hints import hint
 from search.data.layout import list_set, name_of
 from search.data.listing import PLAIN, ImageFile, Listing
 from search.data.origin import Origin
 from search.data.places import Place, opened
-from search.data.tree import Note, read_tree
+from search.data.tree import DOUBT, Note, read_tree
 from search.errors import UsageError
 from search.text import printable, quoted
 
@@ -316,9 +317,9 @@ def _classes(origin: Origin, places: Sequence[Place], rows: Sequence[_Row], note
     if not classes:
         raise UsageError(f"{where}: no images to learn from: all {len(rows)} are in testing folders{left_out}.")
     if len(classes) == 1:
+        doubt = "".join(f"{RIGHT_FOLDER} {note.message} " for note in notes if note.kind == DOUBT)
         raise UsageError(
-            f"{where}: one class only, {listed} training images{left_out}. "
-            "A classifier needs two or more: "
+            f"{where}: one class only, {listed} training images{left_out}. {doubt}A classifier needs two or more: "
             + (
                 "see what the settings of labels and classes say."
                 if origin.says_classes

@@ -15,6 +15,10 @@ _PICTURES = IMAGE_ENDINGS | OTHER_ENDINGS | {""}  # some sets name pictures by a
 _TEXTS = frozenset({"readme", "license", "copying", "authors", "changelog", "makefile"})
 
 
+DOUBT = "another folder"
+"""The kind of notes that say why another folder may be meant: they are shown before everything else."""
+
+
 @dataclass(frozen=True)
 class Note:
     """Something about the folder that a user should know."""

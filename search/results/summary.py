@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,7 @@ class StudySummary:
     spent: tuple[Part, ...] = ()  # where the time went
     more: MorePictures | None = None  # whether more pictures would help
     calibrated: Calibrated | None = None  # how far one can believe the probabilities of the saved model
+    pictures: tuple[Path, ...] = ()  # as typed in the study's folder; empty: unknown, or their paths do not say it all
 
     @property
     def metric(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from reports.html.page import unbroken
 from reports.html.study import render
 from reports.terminal.study import show
 from reports.wording import answer as words
+from reports.wording.going_on import typed
 from reports.wording.next_steps import advice
 from reports.wording.study import caution
 from reports.wording.values import number
@@ -202,7 +204,7 @@ def test_budgets_in_commands_are_totals_and_a_model_of_ones_own_is_named() -> No
     own = replace(data, preset="net.py:build", spent_seconds=7200.0)
     ended = tuple(replace(t, state=TrialState.PRUNED) if t.number == 11 else t for t in own.trials)
     (step,) = [step for step in advice(replace(own, worth_finishing=11, trials=ended)) if step.what.endswith("finish")]
-    assert step.words[:2] == ("resume", "--time") and seconds_of(step.words[2]) > 7200 + 60
+    assert step.words[:2] == ("resume", "--time") and seconds_of(str(step.words[2])) > 7200 + 60
     assert step.words[3:] == ("--model", "PATH/net.py:build")
     assert "its time was over after 3 of 5 folds" in step.why
 
@@ -214,7 +216,7 @@ def test_whatever_goes_on_with_a_study_is_one_command_with_the_time_that_its_tri
     (step,) = [step for step in advice(late) if step.what.startswith("Search on")]
     assert step.why.endswith(" 18 more take about 6 min.")
     assert step.words[:4] == ("resume", "--trials", "30", "--time")
-    assert 240 + 60 + 1.5 * 360 <= seconds_of(step.words[4]) < 240 + 60 + 1.5 * 360 + 180
+    assert 240 + 60 + 1.5 * 360 <= seconds_of(str(step.words[4])) < 240 + 60 + 1.5 * 360 + 180
     assert f"`{step.command}`" in words.missing(late)
 
 
@@ -231,6 +233,14 @@ def test_instead_of_a_longer_search_that_brings_nothing_the_command_for_all_fami
     data = replace(judged(), preset="question", references=plain)
     (step,) = [step for step in advice(data) if step.what.startswith("Do not expect")]
     assert step.words == ("run", "PICTURES", "--preset", "auto", "--dir", "NEW-STUDY")
+
+
+def test_a_command_names_the_pictures_where_their_path_says_it_all() -> None:
+    data = replace(judged(a_test(0.6, 0.59, 0.61)), pictures=(Path("../my pictures"), Path("-more")))
+    data = replace(data, study=replace(data.study, config={**data.study.config, "lock_box": 0.2}))
+    (step,) = (step for step in advice(data) if step.words[:1] == ("check",))
+    assert step.command == "search check '../my pictures' ./-more"
+    assert typed(step.words, Path("studies/one")) == "search check 'studies/my pictures' studies/one/-more"
 
 
 def test_before_a_trial_is_complete_the_page_has_what_advice_leads_to() -> None:

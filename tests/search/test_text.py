@@ -1,12 +1,14 @@
-"""Durations: as they are typed, and as they are printed."""
+"""Durations and paths: as they are typed, and as they are printed."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.text import duration_of, seconds_of
+from search.text import as_typed_in, duration_of, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -77,3 +79,11 @@ def test_any_seconds_are_printed_as_the_nearest_whole_ones_and_never_as_none(sec
 )
 def test_it_is_printed_without_units_of_which_there_are_none(seconds: float, printed: str) -> None:
     assert duration_of(seconds) == printed
+
+
+def test_a_path_is_typed_in_a_folder_as_is_shorter(tmp_path: Path) -> None:
+    assert as_typed_in(tmp_path / "study", tmp_path / "pictures") == Path("../pictures")
+    assert as_typed_in(tmp_path / "deep" / "deeper", Path("/p")) == Path("/p")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "study").symlink_to(tmp_path / "elsewhere" / "study")
+    assert as_typed_in(tmp_path / "study", tmp_path / "elsewhere" / "pictures") == Path("../pictures")

@@ -104,6 +104,16 @@ def test_what_is_not_known_yet_has_the_command_that_goes_on() -> None:
         "not known yet: l2",
         "trial 7, the saved model",
     ]
+    data = replace(example().data(), explanation=begun)
+    assert words.sentences(begun, words.anywhere(data))[-1].endswith(
+        "Go on with: `search explain --from 0 --to 7`, in the study's folder"
+    )
+    assert "<code>search explain --from 0 --to 7</code>" in render(data)
+
+
+def test_of_many_changes_that_are_not_known_yet_the_waterfall_has_the_number() -> None:
+    rest = replace(part("l2", 0.85, 0.08, 0.05), changes=tuple(Change(name, 0, 1) for name in "abc"))
+    assert words.bars(replace(LENET, steps=(), rest=rest))[1].label == "not known yet: 3 changes"
 
 
 def test_a_goal_that_is_not_better_and_another_saved_model_are_told() -> None:

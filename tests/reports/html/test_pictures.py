@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+from reports.html.page import unbroken
 from reports.html.study import render
 from reports.html.thumbnails import FINE, SIDE, data_uri
 from reports.wording.labels import one_in
@@ -63,9 +64,8 @@ def test_what_is_shown_of_an_image_is_what_was_predicted(data: StudySummary) -> 
     )
     suspect = data.suspects[0]
     label, likely = CLASSES[suspect.label], CLASSES[suspect.likely]
-    assert f"labelled <b>{label}</b>, likely <b>{likely}</b>, {one_in(suspect.rarity)}" in section(
-        render(data, drawn(data)), "labels"
-    )
+    said = unbroken(f"labelled <b>{label}</b>, likely <b>{likely}</b>, {one_in(suspect.rarity)}")
+    assert said in section(render(data, drawn(data)), "labels")
 
 
 @pytest.mark.parametrize(

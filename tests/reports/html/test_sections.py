@@ -103,7 +103,7 @@ def worst_is_dogs() -> StudySummary:
 
 def test_a_class_that_is_clearly_worst_is_not_called_too_small_to_tell() -> None:
     about = recall_words.about(worst_is_dogs(), recalls(np.array([[98, 2], [9, 0]])))
-    assert about.startswith("dogs is recognized less often than the others, 0 of 9, and that is hardly luck.")
+    assert about.startswith("dogs is recognized less often than the other, 0 of 9, and that is hardly luck.")
     assert "too few to tell" not in about
 
 

@@ -1,10 +1,10 @@
-"""Bars are drawn on a terminal alone, and on standard error, which no script reads."""
+"""Bars are drawn on a terminal alone, lines elsewhere; both on standard error, which no script reads."""
 
 from __future__ import annotations
 
 import pytest
 
-from reports.terminal.progress_bar import predicting
+from reports.terminal.progress_bar import FIRST_LINE, MOST_BETWEEN, SparseLines, predicting
 
 
 @pytest.mark.parametrize(("terminal", "quiet", "drawn"), [("1", False, True), ("1", True, False), ("0", False, False)])
@@ -20,3 +20,53 @@ def test_predicting_shows_how_many_and_how_fast(
     assert not printed.out
     assert ("128/2000" in printed.err and "images/s" in printed.err) == drawn
     assert bool(printed.err) == drawn
+
+
+class Told:
+    """Lines that were written, and a clock that is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lines: list[str] = []
+        self.progress = SparseLines(self.lines.append, lambda: self.now)
+
+    def at(self, seconds: float, what: str, done: int, total: int) -> list[str]:
+        """The lines that this adds."""
+        self.now, before = seconds, len(self.lines)
+        self.progress.tell(what, done, total)
+        return self.lines[before:]
+
+
+def test_without_a_terminal_nothing_is_said_of_what_is_quick() -> None:
+    told = Told()
+    for done in range(101):
+        told.at(done * FIRST_LINE / 101, "reading images", done, 100)
+    assert not told.lines
+
+
+def test_without_a_terminal_lines_say_how_far_it_is_and_what_is_left() -> None:
+    told = Told()
+    assert told.at(0.0, "reading images", 0, 1000) == []
+    assert told.at(6.0, "reading images", 100, 1000) == ["reading images: 100 of 1,000, about 54 s left"]
+    assert told.at(11.9, "reading images", 200, 1000) == []
+    assert told.at(12.0, "reading images", 200, 1000) == ["reading images: 200 of 1,000, about 48 s left"]
+
+
+def test_what_is_done_before_the_first_picture_does_not_count_for_the_others() -> None:
+    told = Told()
+    assert told.at(60.0, "reading images", 0, 1000) == ["reading images: 0 of 1,000"]
+    assert told.at(120.0, "reading images", 500, 1000) == ["reading images: 500 of 1,000, about 60 s left"]
+
+
+def test_lines_of_hours_are_a_minute_apart() -> None:
+    told = Told()
+    for second in range(7200):
+        told.at(float(second), "predicting", second, 7200)
+    assert 7200 / MOST_BETWEEN <= len(told.lines) <= 7200 / MOST_BETWEEN + 10
+
+
+def test_what_comes_next_has_a_time_of_its_own() -> None:
+    told = Told()
+    assert told.at(60.0, "unpacking", 300, 0) == ["unpacking: 300"]
+    assert told.at(61.0, "reading images", 0, 50) == []
+    assert told.at(66.0, "reading images", 0, 50) == ["reading images: 0 of 50"]

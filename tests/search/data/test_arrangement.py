@@ -11,7 +11,7 @@ import pytest
 
 from search.data.images import ImageSet, read_images
 from search.data.origin import Origin
-from search.data.tree import Note
+from search.data.tree import DOUBT, Note
 from search.errors import UsageError
 from tests.pictures import noise, write, write_bytes
 
@@ -284,3 +284,25 @@ class TestUnpackedTwice:
         fill(tmp_path, "a", "b")
         message = refusal(fill(tmp_path, "images/a", "images/b", size=9))
         assert "can be read in two ways: 'images' holds 'a', 'b', and folders of these names lie beside it" in message
+
+
+class TestTheFolderAroundASet:
+    """It is asked first whether it is the right one."""
+
+    SET = ("shapes/train/a", "shapes/train/b", "shapes/test/a", "shapes/test/b")
+
+    def test_beside_folders_without_pictures(self, tmp_path: Path) -> None:
+        (tmp_path / "papers").mkdir()
+        message = refusal(fill(tmp_path, *self.SET))
+        assert "one class only, 'shapes' 6 training images. Is this the right folder? 'shapes' in it looks" in message
+        assert "training and testing hold the same folders there, 'a', 'b'" in message
+
+    def test_beside_and_within_other_folders(self, tmp_path: Path) -> None:
+        images = read_images(fill(tmp_path, "old", *(f"new/{path}" for path in self.SET)))
+        assert set(images.classes) == {"new", "old"}
+        (note,) = of_kind(images, DOUBT)
+        assert note.path == "new/shapes" and note.message.startswith("'new/shapes' in it looks like a set")
+
+    def test_not_for_patients(self, tmp_path: Path) -> None:
+        parts = ("sick/train/p1", "sick/train/p2", "sick/test/p3", "sick/test/p4")
+        assert not of_kind(read_images(fill(tmp_path, "well/train/p5", "well/test/p6", *parts)), DOUBT)
