@@ -27,13 +27,13 @@ from search.results.progress import Ending, Progress
 from search.samplers.base import Sampler
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.bundles import Bundles
-from search.session.candidate import LEFT_OUT, Candidate, Work, job_of
+from search.session.candidate import LEFT_OUT, Candidate, NoTime, Work, job_of
 from search.session.describing import Describing
 from search.session.doing import Activities, replaced, unfinished
 from search.session.plan import Plan, fold_job
 from search.session.points import Points
 from search.session.racer import Racer, races
-from search.session.records import collapse, fold_record
+from search.session.records import collapse, fold_record, trial_record
 from search.session.references import KEPT_SHARE, ReferenceQueue, keep_outcome
 from search.session.session import Session
 from search.session.time_left import TimeLeft
@@ -47,7 +47,6 @@ from storage import (
     OUT_OF_TIME,
     Closing,
     FoldRecord,
-    LayerRecord,
     Split,
     TrialRecord,
     TrialState,
@@ -77,7 +76,7 @@ class Loop:
         self._under_way = UnderWay()
         self._trials = Trials(plan.metric)
         self._points = Points(plan, self.session, self.sampler, self._trials)
-        self._describing = Describing()
+        self._describing, self._no_time = Describing(), NoTime()
         saving = plan.saving
         self._bundles = Bundles(plan.side_by_side, lambda job: bool(saving and saving.files(job)))
         self.references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, plan.parts)
@@ -108,6 +107,7 @@ class Loop:
         self._points = Points(self.plan, self.session, self.sampler, self._trials)
         self.show()
         self._drive.run(lambda: self._begun(self._next_work()), self._may_go_on)
+        self._tell_left_out()
         self._drain()
         return self._ending
 
@@ -301,6 +301,9 @@ class Loop:
 
     def _without_time(self, candidate: Candidate, too_long: str) -> bool:
         """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
+        if candidate.origin == Origin.START:
+            self._no_time.add(too_long, in_words(candidate.params, self._defaults))
+            return False
         if candidate.origin in LEFT_OUT:
             return self._left_out(candidate, too_long)
         if self.session.stop.asked:
@@ -310,6 +313,10 @@ class Loop:
         self._points.exhausted = self.ended_by_time = True
         self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
         return False
+
+    def _tell_left_out(self) -> None:
+        if told := self._no_time.told():
+            self._observer.note(told)
 
     def _draw_anew(self, candidate: Candidate) -> bool:
         if not self._points.draw_anew(candidate):
@@ -327,18 +334,10 @@ class Loop:
 
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store a candidate as a trial; if the outcome is a failure, as a failed one."""
+        self._tell_left_out()
         if candidate.origin != Origin.SAMPLER:  # only now: the sampler must not learn of a point that was refused
             self.sampler.ask(candidate.number, dict(candidate.params))
-        description = outcome if isinstance(outcome, Description) else None
-        trial = TrialRecord(
-            number=candidate.number,
-            params=candidate.params,
-            origin=candidate.origin,
-            parameters=description.parameters if description else None,
-            layers=tuple(LayerRecord(**vars(layer)) for layer in description.layers) if description else (),
-            redraws=candidate.redraws,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        trial = trial_record(candidate, outcome if isinstance(outcome, Description) else None)
         # Closed in the same commit: a later session must not train a model that cannot be built.
         closing = (TrialState.FAILED, outcome.cause, outcome.detail) if isinstance(outcome, Failure) else None
         self._store.add_trial(trial, run=self.session.run_id, seconds=self.session.seconds, close=closing)

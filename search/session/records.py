@@ -1,9 +1,12 @@
-"""Turns outcomes of workers into records of the store. Pure."""
+"""Turns outcomes of workers into records of the store."""
 
 from __future__ import annotations
 
-from search.jobs import FoldJob, FoldResult
-from storage import Closing, DiagnosisRecord, FoldRecord, TrialState
+from datetime import UTC, datetime
+
+from search.jobs import Description, FoldJob, FoldResult
+from search.session.candidate import Candidate
+from storage import Closing, DiagnosisRecord, FoldRecord, LayerRecord, TrialRecord, TrialState
 
 
 def fold_record(job: FoldJob, result: FoldResult) -> FoldRecord:
@@ -24,3 +27,16 @@ def collapse(job: FoldJob, result: FoldResult) -> Closing | None:
         return None
     cause, signs = why.causes[0], "; ".join(why.symptom.signs)
     return TrialState.PRUNED, why.name, f"fold {job.fold + 1}: {signs}. {cause.evidence}. Try: {cause.change}"
+
+
+def trial_record(candidate: Candidate, description: Description | None) -> TrialRecord:
+    """A new trial. `description`: of its model; None if it could not be described."""
+    return TrialRecord(
+        number=candidate.number,
+        params=candidate.params,
+        origin=candidate.origin,
+        parameters=description.parameters if description else None,
+        layers=tuple(LayerRecord(**vars(layer)) for layer in description.layers) if description else (),
+        redraws=candidate.redraws,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
