@@ -21,6 +21,7 @@ from reports.wording.compare import facts, settings
 from reports.wording.values import NONE
 from search.results.compare import Comparison, Setting, compare
 from search.results.stored import StoredStudy
+from search.results.summary import summarise
 from storage.records import ChoiceRecord, TrialState
 from tests.commands import search_here
 from tests.kept.studies import HERE, STUDIES
@@ -233,6 +234,23 @@ def test_where_folds_differ_the_saved_models_are_compared_on_the_same_testing_im
     unsaved = replace(bad, choices=())
     (versus,) = compare([("a", good), ("b", unsaved)]).versus
     assert versus.why_not[1] == "one of them has no saved model yet, so the testing images were not used"
+
+
+def test_testing_images_that_one_model_had_no_time_for_are_not_compared() -> None:
+    one = stored()
+    labels = one.labels[[image.testing for image in one.images]]
+    right = np.eye(2, dtype=np.float32)[labels]
+    few = np.where(np.arange(len(labels))[:, None] % 2, right, np.nan).astype(np.float32)
+    saved = ChoiceRecord("2026-01-01T00:00:00+00:00", 7, ((7, 1.0),), (7,), 44, 1.0, right)
+    whole = replace(one, choices=(saved,))
+    part = replace(one, split=replace(one.split, assignment=_turned(one)), choices=(replace(saved, probabilities=few),))
+    (versus,) = compare([("whole", whole), ("part", part)]).versus
+    assert versus.by_testing is not None and (versus.by_testing.value, versus.by_testing.images) == (
+        0,
+        len(labels) // 2,
+    )
+    chosen = summarise(part).chosen
+    assert chosen and chosen.test and (chosen.test.images, chosen.test.value) == (len(labels) // 2, 1.0)
 
 
 def test_many_studies_and_hostile_names_fit_a_narrow_terminal() -> None:
