@@ -100,9 +100,6 @@ CASES: dict[str, Case | Point] = {
     "the LeNet of the question": Point(
         "question", {"augmentation": "none", "epoch": "one pass", "batch_size": 8, "initializer": "he_uniform"}
     ),
-    "a network of ours, residual, sigmoid": Point(
-        "cnn", {"block": "residual", "output": "sigmoid", "dropout": 0.3, "augmentation": "none"}
-    ),
     "epochs of five steps": Case(
         LENET, layer("SGD", learning_rate=0.05, momentum=0.9), recipe=Recipe(batch_size=8, steps=5)
     ),
@@ -149,6 +146,9 @@ CASES: dict[str, Case | Point] = {
         MOVED, layer("Lion", learning_rate=0.001, global_clipnorm=1.0), layer("KLDivergence")
     ),
     "a cosine": Case(LENET, layer("Adam", learning_rate=0.02), recipe=Recipe(batch_size=8, schedule="cosine")),
+    "a network of ours, residual, sigmoid": Point(
+        "cnn", {"block": "residual", "output": "sigmoid", "dropout": 0.3, "augmentation": "none"}
+    ),
 }
 
 

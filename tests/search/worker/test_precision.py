@@ -63,7 +63,7 @@ def test_steps_by_xla_are_those_without_it_but_for_the_order_of_sums_and_the_sam
     np.testing.assert_allclose(compiled.curve["loss"][:3], plain.curve["loss"][:3], rtol=1e-3)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @mixed
 @pytest.mark.parametrize(
     "changes", [{}, {"normalization": "none", "dropout": 0.5, "optimizer": "sgd", "label_smoothing": 0.1}], ids=str
@@ -122,7 +122,8 @@ def test_what_is_shipped_computes_in_float32_and_is_as_good(
     np.testing.assert_array_equal(said.argmax(axis=1), result.probabilities.argmax(axis=1))
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.first(1)
+@pytest.mark.parametrize("precision", ["mixed_float16", "float32"])
 def test_a_model_of_the_users_own_too(small: WorkerContext, prepared: Prepared, tmp_path: Path, precision: str) -> None:
     worker = Worker(replace(small, precision=precision))
     job = fold_job(prepared, {"rate": 0.01}, max_epochs=10, use_last_epoch=True)
