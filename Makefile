@@ -7,7 +7,7 @@ DEMO := demo
 TRIALS ?= 14
 WORKERS ?= 2
 
-.PHONY: help install demo test tests test-all test-postgres lint format faults bench bench-gpu clean
+.PHONY: help install demo test test-all test-postgres lint format faults bench bench-gpu clean
 
 help: ## these lines
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,11 +27,7 @@ demo: install ## search the example's 110 pictures for the answer to the questio
 	@echo
 	@echo "open $(DEMO)/report.html in a browser; again: rm -r $(DEMO)"
 
-test: install ## linter, type checker, tests
-	@$(MAKE) --no-print-directory --jobs=2 lint tests
-
-# The type checker keeps one core busy, so tests run meanwhile.
-tests: install
+test: install lint ## linter, type checker, tests
 	$(BIN)/python -m pytest
 
 test-all: install lint ## those too that repeat whole searches under another kill, sampler or network
