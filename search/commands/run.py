@@ -149,16 +149,16 @@ def search_with(
     prepared = _prepared(executor, request, session, own, warm_start)
     workers = fit(executor, need_of(prepared), session.workers, session.fold_limit)
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
-    if done and only_unfinished:
-        raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
-    if not done:
+    if done:
+        _sweep(folder)
+        if only_unfinished:
+            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
+    else:
         check_room(folder.path, begun=begun)
         folder.make()
     display.study(title or str(folder), going_on=begun)
     _show(folder, prepared, display, workers)
-    if done:
-        _sweep(folder)
-    else:
+    if not done:
         with logging_along(folder, session.log) as start_logging:
 
             def begin() -> None:
@@ -202,6 +202,7 @@ def _sweep(study: StudyFolder) -> None:
     for folder in (study, *study.outers):
         with contextlib.suppress(UsageError, OSError), leased(folder.lock):
             folder.sweep()
+            folder.pixels.unlink(missing_ok=True)  # no session has them
 
 
 def _budget_options(request: Request) -> list[str]:
