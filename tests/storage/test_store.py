@@ -333,6 +333,7 @@ def commits_of(store: Store) -> list[str]:
 
 def test_what_is_stored_together_is_one_commit_which_others_can_wait_for(path: Path) -> None:
     with make(path) as store:
+        assert store.trials() == []  # what a store reads once, such as the folds, it has read
         told = commits_of(store)
         with store.together():
             store.on_commit(lambda: told.append("nothing to wait for"))
