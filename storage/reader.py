@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 from sqlalchemy.sql import ColumnElement
 
 from storage import consistency, rows
@@ -58,6 +58,10 @@ def again(method: Callable[Concatenate[R, P], T]) -> Callable[Concatenate[R, P],
         return self._opened.again(lambda: method(self, *args, **kwargs), self.patient)
 
     return repeated
+
+
+# Put together once: it is asked for each fold run, and SQLite answers sooner than the question is made.
+_STATE = select(trial.c.state).where(trial.c.study == STUDY_ID, trial.c.number == bindparam("number"))
 
 
 class Reader:
@@ -253,7 +257,7 @@ class Reader:
         return [rows.trial_record(row, folds[row.number], layers=curves) for row in trials]
 
     def _state(self, connection: Connection, number: int) -> TrialState:
-        state = connection.execute(select(trial.c.state).where(of_trial(number))).scalar_one_or_none()
+        state = connection.execute(_STATE, {"number": number}).scalar_one_or_none()
         if state is None:
             raise self._error(f"has no trial {number}.")
         return TrialState(state)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from storage import consistency, rows
 from storage.errors import LockedError, LostError, StorageError
@@ -33,7 +34,6 @@ from storage.schema import (
     STUDY_ID,
     choice,
     fold_run,
-    folds_of,
     of_run,
     of_trial,
     reference_fold,
@@ -42,6 +42,14 @@ from storage.schema import (
     trial,
 )
 from storage.server import ServerUrl
+
+# What is done for each fold run is put together once: that takes longer than SQLite does it.
+_SAME_TRIAL = select(trial.c.number).where(trial.c.study == STUDY_ID, trial.c.number == bindparam("number"))
+_CLOSE = (
+    update(trial)
+    .where(trial.c.study == STUDY_ID, trial.c.number == bindparam("closed"), trial.c.state == TrialState.RUNNING.value)
+    .values({name: bindparam(name) for name in ("state", "cause", "detail", "finished")})
+)
 
 Closing = tuple[TrialState, str | None, str | None]
 """The end of a trial: state, cause, detail."""
@@ -171,7 +179,7 @@ class Store(Reader):
         begun = replace(record, started=record.started or _now())
 
         def work(connection: Connection) -> None:
-            if connection.execute(select(trial.c.number).where(of_trial(record.number))).first():
+            if connection.execute(_SAME_TRIAL, {"number": record.number}).first():
                 raise self._error(f"trial {record.number} is stored already and was not changed.")
             connection.execute(insert(trial), {"study": STUDY_ID, "run": run, **rows.trial_values(begun)})
             if close is not None:
@@ -192,12 +200,13 @@ class Store(Reader):
         def work(connection: Connection) -> None:
             allowed = (TrialState.RUNNING,) if record.repeat == 0 else (TrialState.RUNNING, TrialState.COMPLETE)
             self._require(connection, record.trial, *allowed)
-            same = select(fold_run.c.fold).where(
-                folds_of(record.trial), fold_run.c.repeat == record.repeat, fold_run.c.fold == record.fold
-            )
-            if connection.execute(same).first():
-                raise self._error(f"{consistency.named(record)} is stored already and was not changed.")
-            connection.execute(insert(fold_run), {"study": STUDY_ID, "run": run, **rows.fold_values(record)})
+            values = {"study": STUDY_ID, "run": run, **rows.fold_values(record)}
+            try:
+                connection.execute(insert(fold_run), values)
+            except IntegrityError as error:
+                if not _is_double(error):
+                    raise
+                raise self._error(f"{consistency.named(record)} is stored already and was not changed.") from None
             if close is not None:
                 self._close(connection, record.trial, *close)
 
@@ -328,8 +337,7 @@ class Store(Reader):
         if state is TrialState.RUNNING:
             raise self._error(f"trial {number} cannot be closed as {state}.")
         values = {"state": state.value, "cause": cause, "detail": detail, "finished": _now()}
-        is_open = trial.c.state == TrialState.RUNNING.value
-        if not connection.execute(update(trial).where(of_trial(number), is_open).values(values)).rowcount:
+        if not connection.execute(_CLOSE, {"closed": number, **values}).rowcount:
             self._require(connection, number, TrialState.RUNNING)  # it is not: raises
 
     def _spend(self, connection: Connection, number: int, seconds: float) -> None:
@@ -351,3 +359,9 @@ class Store(Reader):
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_double(error: IntegrityError) -> bool:
+    """Whether there is a row with this key, as SQLite or PostgreSQL says it."""
+    name, state = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
+    return state == "23505" or name in ("SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE")

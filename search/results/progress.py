@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -29,7 +29,7 @@ class Progress:
     trials: Sequence[TrialRecord]  # all so far, in order of number, with their folds; those of the running search
     metric: str
     folds: int  # per trial
-    running: tuple[tuple[int, int], ...]  # (trial, fold) being trained now
+    running: Collection[tuple[int, int]]  # (trial, fold) being trained now; of a search it changes with it
     best: int | None  # number of the leading complete trial
     spent_seconds: float  # in all sessions
     session_seconds: float  # in this session

@@ -17,16 +17,19 @@ class UnderWay:
     """Fold runs under way, by trial."""
 
     _folds: dict[int, list[int]] = field(default_factory=dict)  # trial -> its folds, in order of submission
+    _runs: dict[tuple[int, int], None] = field(default_factory=dict)  # (trial, fold) of each
 
     def begun(self, jobs: Iterable[FoldJob]) -> None:
         """These were submitted."""
         for job in jobs:
             self._folds.setdefault(job.trial, []).append(job.fold)
+            self._runs[job.trial, job.fold] = None
 
     def ended(self, jobs: Iterable[FoldJob]) -> None:
         """These have an outcome."""
         for job in jobs:
             self._folds[job.trial].remove(job.fold)
+            del self._runs[job.trial, job.fold]
             if not self._folds[job.trial]:
                 del self._folds[job.trial]
 
@@ -36,9 +39,9 @@ class UnderWay:
         return self._folds.keys()
 
     @property
-    def runs(self) -> tuple[tuple[int, int], ...]:
-        """(Trial, fold) of each."""
-        return tuple((trial, fold) for trial, folds in self._folds.items() for fold in folds)
+    def runs(self) -> Collection[tuple[int, int]]:
+        """(Trial, fold) of each, in order of submission; a view, which changes with them."""
+        return self._runs.keys()
 
     def missing(
         self, trials: Iterable[TrialRecord], folds: int, has_time: Callable[[TrialRecord], bool], *, patient: bool

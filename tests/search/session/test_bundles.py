@@ -258,7 +258,7 @@ def test_who_watches_sees_all_folds_that_are_trained(path: Path) -> None:
 
     def act(progress: Any) -> None:
         if progress.running and not executor.waiting.done():
-            running.append(progress.running)
+            running.append(tuple(progress.running))
             executor.waiting.set_result(executor.outcome)
 
     watcher.act = act

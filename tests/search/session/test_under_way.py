@@ -52,6 +52,6 @@ def test_what_ended_is_not_under_way_any_more() -> None:
     under_way.begun([job(1, 0), job(2, 0), job(1, 2)])
     assert sorted(under_way.runs) == [(1, 0), (1, 2), (2, 0)]
     under_way.ended([job(1, 0), job(2, 0)])
-    assert under_way.runs == ((1, 2),) and [*under_way.trials] == [1]
+    assert [*under_way.runs] == [(1, 2)] and [*under_way.trials] == [1]
     under_way.ended([job(1, 2)])
     assert not [*under_way.runs, *under_way.trials]
