@@ -15,6 +15,9 @@ def main() -> None:
     """Run the command. Ctrl-C before it begins ends it without a word; when it has ended, it only ends."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     from cli import main as command
+    from search.cli.common import note_process
+
+    note_process()
 
     try:
         command()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STARTED = 19  # place in /proc/PID/stat after the name: clock ticks since boot, see proc_pid_stat(5)
 MAX_IMPORTING = 60.0  # seconds; a process that seems older is on a system that does not tell
 
+process_began: float | None = None
+
 
 def display(*, quiet: bool = False, on_best: OnBest | None = None) -> TerminalDisplay:
     from reports.terminal.display import TerminalDisplay
@@ -32,14 +34,19 @@ def display(*, quiet: bool = False, on_best: OnBest | None = None) -> TerminalDi
 
 
 def began() -> float:
-    """When this process began, on the monotonic clock: imports count. Where that is not told, what it has computed."""
-    computed = time.process_time()
+    """When this command began, on the monotonic clock: with its process, where that is this command alone."""
+    return time.monotonic() if process_began is None else process_began
+
+
+def note_process() -> None:
+    """Note that this process is one command, so that importing it counts too."""
+    global process_began  # noqa: PLW0603 - there is one process
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
-        since = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[STARTED]) / os.sysconf("SC_CLK_TCK")
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[STARTED]) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, LookupError, ValueError):
-        since = computed
-    return time.monotonic() - (since if computed <= since <= MAX_IMPORTING else computed)
+        age = 0.0
+    process_began = time.monotonic() - (age if 0 <= age <= MAX_IMPORTING else 0.0)
 
 
 def session_of(

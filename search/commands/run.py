@@ -149,16 +149,16 @@ def search_with(
     prepared = _prepared(executor, request, session, own, warm_start)
     workers = fit(executor, need_of(prepared), session.workers, session.fold_limit)
     done, ending = nested.done_already(folder, prepared), Ending.FINISHED
-    if done:
-        _sweep(folder)
-        if only_unfinished:
-            raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
-    else:
+    if done and only_unfinished:
+        raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
+    if not done:
         check_room(folder.path, begun=begun)
         folder.make()
     display.study(title or str(folder), going_on=begun)
     _show(folder, prepared, display, workers)
-    if not done:
+    if done:
+        _sweep(folder)
+    else:
         with logging_along(folder, session.log) as start_logging:
 
             def begin() -> None:

@@ -41,9 +41,9 @@ GRACE_SHARE = 0.02  # of its time
 RESTARTING = 5.0  # seconds until a worker that was ended has imported TensorFlow again
 
 
-def seconds_of_session(budget: float) -> float:
-    """What of a budget of so many seconds a study's sessions may take: the report comes after them."""
-    return budget - min(REPORTING, REPORTING_SHARE * budget)
+def reporting_seconds(budget: float) -> float:
+    """What of a budget of so many seconds is kept back for the report, which comes after the session."""
+    return min(REPORTING, REPORTING_SHARE * budget)
 
 
 def grace(seconds: float) -> float:

@@ -362,7 +362,8 @@ class Finish:
     # Doing
 
     def _left(self) -> float:
-        return float("inf") if self.plan.seconds is None else self.plan.seconds - self.session.spent
+        limit = self.plan.limit
+        return float("inf") if limit is None else limit - self.session.spent
 
     def _do(
         self,

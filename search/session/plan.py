@@ -13,7 +13,7 @@ from search.data.folds import fold_rows
 from search.executors.devices import memory_for_each
 from search.jobs import Description, FitOptions, FoldJob, Pixels, Saving, WorkerContext, probed
 from search.seeds import derive
-from search.session.budget import Reserve, reserve, seconds_of_session
+from search.session.budget import Reserve, reporting_seconds, reserve
 from search.session.kept import forget, saving_in, weights_of
 from search.session.parts import PartTerms
 from search.session.racer import RaceTerms
@@ -70,6 +70,12 @@ class Plan:
     weights: Callable[[TrialRecord, int], Path] | None = None  # where a fold run keeps its weights
     forget: Callable[[Iterable[int]], None] = lambda _numbers: None  # removes the kept weights of trials
     saving: Saving | None = None  # how long fold runs store their state
+    afterwards: float = 0.0  # of `seconds`, for what comes after the session
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds that the sessions of a study may take together; None without a limit."""
+        return None if self.seconds is None else self.seconds - self.afterwards
 
     def too_large(self, model: Description) -> str | None:
         """Why a described model is not trained; None if it is."""
@@ -152,7 +158,8 @@ def make_plan(prepared: Prepared, store: Store, slots: int, memory: int | None =
         max_parameters=config.max_parameters,
         max_bytes=memory or memory_for_each(slots),
         trials=config.trials,
-        seconds=None if config.hours is None else seconds_of_session(config.hours * 3600),
+        seconds=None if config.hours is None else config.hours * 3600,
+        afterwards=0.0 if config.hours is None else reporting_seconds(config.hours * 3600),
         model=prepared.own.file.name if prepared.own else prepared.preset.name,
         testing=int(prepared.images.testing.sum()),
         wish=config.wish,

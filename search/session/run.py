@@ -146,7 +146,7 @@ def _search_and_finish(
     if kept and spare(seconds=kept + restarting):
         start_again()
     _finish(folder, prepared, session, loop)
-    left = math.inf if plan.seconds is None or not searching else plan.seconds - session.spent
+    left = math.inf if plan.limit is None or not searching else plan.limit - session.spent
     seconds = left if loop.ended_by_time else min(left, AFTERWARDS)
     if spare(seconds=seconds, guess=loop.ended_by_time):
         executor.close(kill=True)

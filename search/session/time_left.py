@@ -59,7 +59,7 @@ class TimeLeft:
     @property
     def seconds(self) -> float:
         """Until the time for searching is over; infinite without a limit."""
-        limit = self._plan.seconds
+        limit = self._plan.limit
         return float("inf") if limit is None else limit - self._reserved - self._session.spent
 
     def is_over(self, trials: Trials, unsure: Callable[[], bool] = lambda: False) -> bool:
@@ -225,7 +225,7 @@ class TimeLeft:
 
         Confirming trials is done before the model is made.
         """
-        limit = self._plan.seconds
+        limit = self._plan.limit
         kept = self.needed(trials) + self._for_references()
         return float("inf") if limit is None else limit - self._session.spent - kept
 

@@ -84,7 +84,7 @@ def test_a_search_tells_its_end_and_new_bests_and_keeps_the_address_to_itself(
     for part in ("Best: trial ", "3 trials in ", "More: search report study"):
         assert part in end["message"]
     bests = server.received[:-2:2]
-    assert all(notice["title"].startswith("shapes: new best, 0.") for notice in bests)
+    assert all(": new best, 0." in notice["title"] for notice in bests)
     printed = capfd.readouterr()
     assert_nowhere(tmp_path, done.stdout, done.stderr, printed.out, printed.err)
     report = search_here("report", "study", "--json", cwd=tmp_path).stdout

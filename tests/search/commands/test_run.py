@@ -42,13 +42,9 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(
     assert first.folder.model.is_file()
     half_written = [first.folder.path / f".report.{NOBODY}.md", first.folder.looks.parent / f".looks.{NOBODY}.npz"]
     half_written += [first.folder.path / ".study.db.77ab.new", first.folder.pixels]
-
-    def leave() -> None:
-        for path in half_written:
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
-
-    leave()
+    for path in half_written:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
     second = run(first.folder.path, Settings(), session(display))
     assert not any(path.exists() for path in half_written)
     assert (second.ending, second.problem) == (Ending.FINISHED, None)
@@ -57,10 +53,8 @@ def test_a_run_gives_back_how_it_ended_and_a_second_one_what_is_left(
         "--workers 0; to use its model: search predict shapes-study PICTURES"
     )
     assert display.studies == [("shapes-study", False), ("shapes-study", True)]
-    leave()
     with pytest.raises(UsageError, match="nothing to resume: 1 of 1 trials are done"):
         resume(first.folder.path, Settings(), session(display))
-    assert not any(path.exists() for path in half_written)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**12, 10**12, 0))
     assert run(first.folder.path, Settings(), session(display)).nothing_left == second.nothing_left
     with pytest.raises(UsageError, match="move the study to another disk"):
