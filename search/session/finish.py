@@ -222,7 +222,8 @@ class Finish:
             return np.flatnonzero(self.testing).astype(np.int32)
         later = kept_for_looks(self._look_seconds(members), self.plan.seconds)
         later += max(self.slowness, 1.0) * SAVING
-        later += packing_seconds(len(members), self.slowness) / 2 if len(members) > 1 else 0.0  # saved, to be loaded
+        # Of several networks each is loaded again, and traced: as long as it took to save it, and more.
+        later += 1.5 * packing_seconds(len(members), self.slowness) if len(members) > 1 else 0.0
         each = WITH_CARE * predicting_seconds(evidence, members, self.slowness)
         rows = rows_to_predict(
             self.testing, self.labels, self.plan.seed, (self._left() - later) / each if each else math.inf

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from search.worker.pixel_range import PixelRange
     from search.worker.trainer import Trainer
 
-BATCH = 64  # images a step when only predicting
+BATCH = 32  # images a step when only predicting: the last one is filled up
 
 
 def with_trained_weights(trainer: Trainer, network: keras.Model) -> keras.Model:
@@ -105,6 +105,7 @@ def features_model(
     views = frozen.views(params, facts)
     backbone, side = views[0].backbone, views[0].side
     network = _network(backbone, None if backbone.any_side else side)  # for any side members of an ensemble share it
+    reset_names()  # layers that are alike then have the same name in every file: see `merging.py`
     x = inputs = keras.Input(facts.shape, name="pixels")
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
@@ -123,7 +124,7 @@ def features_model(
 @lru_cache(maxsize=IN_MEMORY)
 def _network(backbone: Backbone, side: int | None) -> keras.Model:
     """A backbone's network, that models of several heads are made with: building one takes seconds."""
-    reset_names()  # those of its layers are then the same in every file: see `merging.py`
+    reset_names()
     return backbone.network(side)
 
 
