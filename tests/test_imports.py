@@ -83,7 +83,7 @@ _TABLE = {
         "search.commands search.results search.errors search.text search.study.continuing search.study.folder "
         "search.data.findings search.diagnosis.result search.stats.estimate reports storage"
     ),
-    "search.__main__": "cli",
+    "search.__main__": "cli search.cli",
     "search.cli": ("search.commands search.results search.errors search.text search.session.signals reports"),
     "cli": (
         "search.cli search.commands search.results search.errors search.text search.session.signals reports "
