@@ -105,7 +105,7 @@ def features_model(
     views = frozen.views(params, facts)
     backbone, side = views[0].backbone, views[0].side
     network = _network(backbone, None if backbone.any_side else side)  # for any side members of an ensemble share it
-    reset_names()  # layers that are alike then have the same name in every file: see `merging.py`
+    reset_names()  # names in the file do not depend on what was built before
     x = inputs = keras.Input(facts.shape, name="pixels")
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
