@@ -124,7 +124,7 @@ def features_model(
 @lru_cache(maxsize=IN_MEMORY)
 def _network(backbone: Backbone, side: int | None) -> keras.Model:
     """A backbone's network, that models of several heads are made with: building one takes seconds."""
-    reset_names()
+    reset_names()  # those of its layers are then the same in every file: see `merging.py`
     return backbone.network(side)
 
 
