@@ -18,7 +18,6 @@ def main() -> None:
     from search.cli.common import note_process
 
     note_process()
-
     try:
         command()
     finally:

@@ -7,6 +7,8 @@ import os
 import pty
 import re
 import select
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from PIL import Image
 from spaces.recipe import AUGMENTATIONS
 from tests.commands import search, search_here, start, trials_of
 from tests.pictures import make_pictures
+from tests.warm import ROOT
 
 COMMANDS = ("init", "run", "resume", "report", "space")
 
@@ -212,3 +215,14 @@ def test_the_preview_draws_every_augmentation_of_these_pictures(pictures: Path, 
         assert sheet.width > 8 * 100
     drawn = np.flatnonzero(np.diff((rows < 250).astype(int)) == 1)
     assert len(drawn) == len(AUGMENTATIONS) + 1
+
+
+def test_a_command_begins_with_its_process_and_one_called_by_another_program_when_it_is_called() -> None:
+    code = (
+        "import time; first = time.monotonic(); from search.cli import common\n"
+        "assert common.began() > first\n"
+        "common.note_process()\n"
+        "assert common.began() <= first"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

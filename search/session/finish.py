@@ -38,6 +38,7 @@ from search.session.budget import (
     GRACE_SECONDS,
     SAVING,
     WITH_CARE,
+    combining_seconds,
     fold_seconds,
     packing_seconds,
     predicting_seconds,
@@ -173,7 +174,7 @@ class Finish:
             probabilities[np.isin(np.flatnonzero(self.testing), rows)] = saved.probabilities
         record = ChoiceRecord(
             made=made,
-            trial=leading(members),
+            trial=_leading(members),
             members=tuple((member.trial, member.weight) for member in members),
             left_out=tuple(member.fold for member in members),
             pool=evidence.numbers,
@@ -222,8 +223,7 @@ class Finish:
             return np.flatnonzero(self.testing).astype(np.int32)
         later = kept_for_looks(self._look_seconds(members), self.plan.seconds)
         later += max(self.slowness, 1.0) * SAVING
-        # Of several networks each is loaded again, and traced: as long as it took to save it, and more.
-        later += 1.5 * packing_seconds(len(members), self.slowness) if len(members) > 1 else 0.0
+        later += combining_seconds(len(members), self.slowness)
         each = WITH_CARE * predicting_seconds(evidence, members, self.slowness)
         rows = rows_to_predict(
             self.testing, self.labels, self.plan.seed, (self._left() - later) / each if each else math.inf
@@ -234,7 +234,7 @@ class Finish:
 
     def _look_seconds(self, members: Sequence[Member]) -> float:
         """Expected seconds to see where the model looks."""
-        trial = leading(members)
+        trial = _leading(members)
         predicting, networks = cost(self._store.trial(trial)) / SPEED, len(looking(trial, members))
         return max(self.slowness, 1.0) * look_seconds(predicting, networks)
 
@@ -399,7 +399,7 @@ class Finish:
         return succeeded == len(jobs)
 
 
-def leading(members: Sequence[Member]) -> int:
+def _leading(members: Sequence[Member]) -> int:
     """The trial whose models weigh most."""
     return max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial
 

@@ -91,7 +91,8 @@ class Building:
             if trainer is None:
                 trainer = self._new_tuner(family, tuned, job, shown)
                 trainer.remember(point)
-                trainer.kind = (tuned.shape(params, facts), kind, isinstance(trainer.inputs, Maps))
+                if trainer.has_numbers_of(head):  # else layers of the backbone have some too
+                    trainer.kind = (tuned.shape(params, facts), kind, isinstance(trainer.inputs, Maps))
             else:
                 trainer.become(point, head, recipe)
                 if isinstance(trainer.inputs, Maps):

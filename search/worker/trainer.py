@@ -148,6 +148,10 @@ class Trainer:
         self.point = point
         self._first = ([np.array(variable.numpy()) for variable in self.model.variables], self.learning_rate)
 
+    def has_numbers_of(self, model: keras.Model) -> bool:
+        """Whether a compiled model has as many numbers as this one, and so may give `become` those of another point."""
+        return len(scalars(model)) == len(self.numbers)
+
     def become(self, point: Hashable, numbers: keras.Model, recipe: Recipe) -> None:
         """Be about to train fold runs of another point of the same `kind`, from the same first weights.
 
