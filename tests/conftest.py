@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,13 +54,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_logfinish() -> None:
-    """Once a test has imported TensorFlow, exclude all imports from garbage collection, as a worker does.
+    """Once a test has imported TensorFlow, exclude all imports from garbage collection, as a worker does."""
+    if "tensorflow" in sys.modules:
+        exclude_imports_from_collection()
 
-    The collector runs for each new architecture: over all these objects it takes as long as a quarter of a trace.
-    """
-    if "tensorflow" in sys.modules and not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
+
+@cache  # once; gc.get_freeze_count() would count all of them again after each test, for a tenth of a second
+def exclude_imports_from_collection() -> None:
+    """The collector runs for each new architecture: over all these objects it takes a quarter as long as a trace."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

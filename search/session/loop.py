@@ -33,7 +33,7 @@ from search.session.doing import Activities, replaced, unfinished
 from search.session.plan import Plan, fold_job
 from search.session.points import Points
 from search.session.racer import Racer, races
-from search.session.records import collapse, fold_record, trial_record
+from search.session.records import fold_record, stopped_early, trial_record
 from search.session.references import KEPT_SHARE, ReferenceQueue, keep_outcome
 from search.session.session import Session
 from search.session.time_left import TimeLeft
@@ -41,7 +41,7 @@ from search.session.trials import Trials, too_many_failures
 from search.session.under_way import UnderWay
 from search.stats.metrics import METRICS
 from search.stats.outlook import little_gain
-from search.stats.racing import BEHIND, BEHIND_EARLY
+from search.stats.racing import BEHIND
 from spaces.parameters import in_words
 from storage import (
     OUT_OF_TIME,
@@ -401,12 +401,8 @@ class Loop:
         """How a trial ends with this fold; None if it continues."""
         if self._racer:
             self._racer.note(fold)
-        if closing := collapse(job, outcome):
+        if closing := stopped_early(job, outcome):
             return closing
-        if outcome.behind:
-            threshold = job.training.min_score_at[fold.epochs]
-            missed = f"at epoch {fold.epochs} of its first fold it had not reached {threshold:.3f}"
-            return TrialState.PRUNED, BEHIND_EARLY, f"{missed}, as the best third of the trials before it had"
         if len(trial.folds) + 1 == self.plan.folds:
             return TrialState.COMPLETE, None, None
         why = self._racer.behind(trial, fold) if self._racer else None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from search.jobs import Description, FoldJob, FoldResult
 from search.session.candidate import Candidate
+from search.stats.racing import BEHIND_EARLY
 from storage import Closing, DiagnosisRecord, FoldRecord, LayerRecord, TrialRecord, TrialState
 
 
@@ -20,8 +21,19 @@ def fold_record(job: FoldJob, result: FoldResult) -> FoldRecord:
     return FoldRecord(trial=job.trial, repeat=job.repeat, fold=job.fold, seed=job.seed, diagnosis=diagnosis, **stored)
 
 
-def collapse(job: FoldJob, result: FoldResult) -> Closing | None:
-    """How a trial ends with a fold that was stopped because it was stuck at chance; None for other folds."""
+def stopped_early(job: FoldJob, result: FoldResult) -> Closing | None:
+    """How a trial ends with a fold that its worker stopped; None for other folds."""
+    if closing := _collapse(job, result):
+        return closing
+    if not result.behind:
+        return None
+    threshold = job.training.min_score_at[result.epochs]
+    missed = f"at epoch {result.epochs} of its first fold it had not reached {threshold:.3f}"
+    return TrialState.PRUNED, BEHIND_EARLY, f"{missed}, as the best third of the trials before it had"
+
+
+def _collapse(job: FoldJob, result: FoldResult) -> Closing | None:
+    """The same where the fold was stuck at chance."""
     why = result.diagnosis
     if why is None or not why.collapsed or not job.training.stop_collapsed:
         return None
