@@ -50,6 +50,9 @@ _CLOSE = (
     .where(trial.c.study == STUDY_ID, trial.c.number == bindparam("closed"), trial.c.state == TrialState.RUNNING.value)
     .values({name: bindparam(name) for name in ("state", "cause", "detail", "finished")})
 )
+_THIS_RUN = (run.c.study == STUDY_ID) & (run.c.number == bindparam("session"))
+_SPENT = select(run.c.seconds, run.c.outcome).where(_THIS_RUN)
+_SPEND = update(run).where(_THIS_RUN).values(seconds=bindparam("later"))
 
 Closing = tuple[TrialState, str | None, str | None]
 """The end of a trial: state, cause, detail."""
@@ -344,11 +347,10 @@ class Store(Reader):
         """Updates the run's seconds, so that a budget in hours counts them even if the process is killed."""
         if not (math.isfinite(seconds) and seconds >= 0):
             raise self._error(f"seconds of run {number} must be finite and not negative, not {seconds}.")
-        before = connection.execute(select(run.c.seconds, run.c.outcome).where(of_run(number))).one_or_none()
+        before = connection.execute(_SPENT, {"session": number}).one_or_none()
         if before is None or before.outcome is not None:
             raise self._error(f"run {number} {'was never started' if before is None else 'has ended'}.")
-        later = max(before.seconds, float(seconds))
-        connection.execute(update(run).where(of_run(number)).values(seconds=later))
+        connection.execute(_SPEND, {"session": number, "later": max(before.seconds, float(seconds))})
 
     def _check_fold(self, record: FoldRecord | ReferenceRecord) -> None:
         assignment = self.split(record.repeat if isinstance(record, FoldRecord) else 0).assignment

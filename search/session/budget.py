@@ -30,7 +30,7 @@ CONFIRMING_SHARE = 0.1  # maximum share of it for training the finalists on new 
 LONG = 0.04  # share of it: a training on all images that takes longer is replaced by the models of the folds
 PACKING = 2.5  # seconds for a network to become a part of the model, on a machine as fast as prices assume
 COMBINING = 1.5  # times PACKING to load and trace the networks of an ensemble: two took 14 s, SAVING included
-PACKING_SHARE = 0.2  # of a search's time: no more is kept back to make an ensemble of several networks
+PACKING_SHARE = 0.1  # of a search's time: no more is kept back to make an ensemble of several networks
 SAVING = 4.0  # seconds for combining models and loading the file that is tested
 REPORTING = 3.0  # seconds for what the command does last: it reads all results again and writes the report
 REPORTING_SHARE = 0.05  # of the time, at most
@@ -98,13 +98,13 @@ def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> floa
 
 
 def packing_seconds(networks: int, slowness: float) -> float:
-    """Expected seconds to save so many trained networks, and to make one model of them; see `Prices.slowness`."""
-    return slowness * PACKING * networks + combining_seconds(networks, slowness)
+    """Expected seconds to save so many trained networks, each a part of the model; see `Prices.slowness`."""
+    return slowness * PACKING * networks
 
 
 def combining_seconds(networks: int, slowness: float) -> float:
     """Expected seconds to make one model of several saved networks: each is loaded, and traced when it predicts."""
-    return slowness * COMBINING * PACKING * networks if networks > 1 else 0.0
+    return COMBINING * packing_seconds(networks, slowness) if networks > 1 else 0.0
 
 
 def predicting_seconds(evidence: Evidence, members: Sequence[Member], slowness: float) -> float:

@@ -226,15 +226,17 @@ class Loop:
         return self.references.next_part(self._time.seconds - SPARED, free=free)
 
     def _next_folds(self, *, patient: bool) -> FoldJob | BundleJob | None:
-        """What is missing of the oldest open trial for whose next fold there is time: a fold, or some side by side."""
-        missing = self._missing(self._trials.open, self._time.has_fold, patient=patient)
+        """What is missing of the oldest open trial for whose next fold there is time: a fold, or some side by side.
+
+        `patient`: a trial of the sampler waits while another of its folds is under way, because that may end the trial.
+        """
+        trials = self._trials.open_and_free(self._under_way.trials) if patient else self._trials.open
+        missing = self._missing(trials, self._time.has_fold)
         return self._bundles.next_of(missing, lambda number, n: self._time.has_folds(self._trials[number], n))
 
-    def _missing(
-        self, trials: Iterable[TrialRecord], has_time: Callable[[TrialRecord], bool], *, patient: bool
-    ) -> Iterator[FoldJob]:
+    def _missing(self, trials: Iterable[TrialRecord], has_time: Callable[[TrialRecord], bool]) -> Iterator[FoldJob]:
         """The jobs of `UnderWay.missing`."""
-        missing = self._under_way.missing(trials, self.plan.folds, has_time, patient=patient)
+        missing = self._under_way.missing(trials, self.plan.folds, has_time)
         return (self._fold_job(trial, fold) for trial, fold in missing)
 
     def _fold_job(self, trial: TrialRecord, fold: int) -> FoldJob:
@@ -494,7 +496,7 @@ class Loop:
 
         def next_fold() -> FoldJob | None:
             trials = (trial for number in numbers if (trial := self._trials[number]).state == TrialState.RUNNING)
-            fitting = self._missing(trials, lambda trial: self._time.has_last_fold(trial, self._trials), patient=False)
+            fitting = self._missing(trials, lambda trial: self._time.has_last_fold(trial, self._trials))
             return next(fitting, None)
 
         def may_go_on() -> bool:

@@ -6,7 +6,7 @@ A loop that goes through all trials after every event is slow with thousands of 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import overload
 
 from search.jobs import FailureCause
@@ -27,6 +27,7 @@ class Trials(Sequence[TrialRecord]):
         self._metric = metric
         self._all: list[TrialRecord] = []
         self._open: dict[int, None] = {}
+        self._open_by_plan: set[int] = set()  # of these, those that the sampler did not ask for
         self._points: set[Hashable] = set()
         self._best: TrialRecord | None = None
         self._folds, self._folds_of_closed = 0, 0
@@ -65,6 +66,10 @@ class Trials(Sequence[TrialRecord]):
         """The running ones, oldest first."""
         return [self._all[number] for number in sorted(self._open)]
 
+    def open_and_free(self, busy: Set[int]) -> list[TrialRecord]:
+        """The same without those of the sampler among `busy`. With a thousand slots nearly all of its trials are."""
+        return [self._all[number] for number in sorted((self._open.keys() - busy) | self._open_by_plan)]
+
     @property
     def best(self) -> TrialRecord | None:
         """The complete trial with the best mean over its folds; None before the first."""
@@ -99,8 +104,11 @@ class Trials(Sequence[TrialRecord]):
     def _note(self, trial: TrialRecord) -> None:
         if trial.state == TrialState.RUNNING:
             self._open[trial.number] = None
+            if trial.origin != Origin.SAMPLER:
+                self._open_by_plan.add(trial.number)
             return
         self._open.pop(trial.number, None)
+        self._open_by_plan.discard(trial.number)
         self._folds_of_closed += len(trial.folds)
         if trial.state == TrialState.COMPLETE:
             self._best = best([*([self._best] if self._best else []), trial], self._metric)

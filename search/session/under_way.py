@@ -5,11 +5,11 @@ With a thousand slots there are as many. What is asked of them at every event do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from search.jobs import FoldJob
-from storage.records import Origin, TrialRecord
+from storage.records import TrialRecord
 
 
 @dataclass
@@ -34,7 +34,7 @@ class UnderWay:
                 del self._folds[job.trial]
 
     @property
-    def trials(self) -> Collection[int]:
+    def trials(self) -> Set[int]:
         """The numbers of the trials that have some."""
         return self._folds.keys()
 
@@ -44,17 +44,14 @@ class UnderWay:
         return self._runs.keys()
 
     def missing(
-        self, trials: Iterable[TrialRecord], folds: int, has_time: Callable[[TrialRecord], bool], *, patient: bool
+        self, trials: Iterable[TrialRecord], folds: int, has_time: Callable[[TrialRecord], bool]
     ) -> Iterator[tuple[TrialRecord, int]]:
         """The folds that are not under way yet, of the first of these open trials that has one, and `has_time` for.
 
-        `folds`: of each trial. `patient`: a trial of the sampler waits while another of its folds is under way, because
-        that may end the trial.
+        `folds`: of each trial.
         """
         for trial in trials:
             busy = self._folds.get(trial.number, ())
-            if busy and patient and trial.origin == Origin.SAMPLER:
-                continue
             done = {fold.fold for fold in trial.folds}
             left = [fold for fold in range(folds) if fold not in done and fold not in busy]
             if left and has_time(trial):

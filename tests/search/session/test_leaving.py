@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,6 +27,14 @@ def program(body: str) -> subprocess.Popen[str]:
         f"import os, signal, sys, time\nfrom search.session.signals import *\nwith leave_on_signals():\n    {indented}"
     )
     return started(sys.executable, "-c", code)
+
+
+@pytest.fixture(autouse=True)
+def not_ignored() -> Iterator[None]:
+    """Under nohup a signal is ignored, by what a process starts too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def started(*line: str) -> subprocess.Popen[str]:

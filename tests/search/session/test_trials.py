@@ -27,6 +27,14 @@ def test_open_trials_are_the_running_ones_oldest_first() -> None:
     assert [trial.number for trial in trials.open] == [1, 2]
 
 
+def test_of_the_open_trials_those_of_the_sampler_are_not_free_while_they_are_busy() -> None:
+    running = [replace(a_trial(number, state=TrialState.RUNNING), origin=Origin.START) for number in range(2)]
+    trials = Trials(METRIC, [*running, a_trial(2, state=TrialState.RUNNING), a_trial(3, state=TrialState.RUNNING)])
+    assert [trial.number for trial in trials.open_and_free({0, 3})] == [0, 1, 2]
+    trials[0], trials[2] = replace(running[0], state=TrialState.FAILED), a_trial(2, 0.5)
+    assert [trial.number for trial in trials.open_and_free(set())] == [1, 3]
+
+
 def test_the_best_is_that_of_all_whatever_their_order() -> None:
     scores = [0.5, 0.7, 0.7, float("nan"), 0.6]
     trials = Trials(METRIC)

@@ -19,10 +19,8 @@ def job(trial: int, fold: int) -> FoldJob:
     return FoldJob(trial, 0, fold, {}, ROWS, ROWS, 1, FitOptions(1))
 
 
-def missing(
-    under_way: UnderWay, *trials: TrialRecord, patient: bool = True, without: int | None = None
-) -> list[object]:
-    found = under_way.missing(trials, 3, lambda trial: trial.number != without, patient=patient)
+def missing(under_way: UnderWay, *trials: TrialRecord, without: int | None = None) -> list[object]:
+    found = under_way.missing(trials, 3, lambda trial: trial.number != without)
     return [(trial.number, fold) for trial, fold in found]
 
 
@@ -32,14 +30,6 @@ def test_the_folds_of_the_first_open_trial_come_first_without_those_that_are_sto
     assert missing(under_way, BASELINE, FIRST) == [(0, 0), (0, 2)]
     done = TrialRecord(1, {}, Origin.SAMPLER, folds=(fold(1, 0),))
     assert missing(under_way, done, SECOND) == [(1, 1), (1, 2)]
-
-
-def test_a_trial_of_the_sampler_waits_for_its_fold_if_one_is_patient_and_others_do_not() -> None:
-    under_way = UnderWay()
-    under_way.begun([job(0, 0), job(1, 0)])
-    assert missing(under_way, FIRST, SECOND) == [(2, 0), (2, 1), (2, 2)]
-    assert missing(under_way, FIRST, SECOND, patient=False) == [(1, 1), (1, 2)]
-    assert missing(under_way, BASELINE) == [(0, 1), (0, 2)]
 
 
 def test_a_trial_for_which_there_is_no_time_is_passed_over() -> None:
