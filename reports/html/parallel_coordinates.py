@@ -7,6 +7,7 @@ Here an inactive parameter has a place below its axis.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -84,9 +85,8 @@ def varying(rows: Sequence[TrialRow], importance: Mapping[str, float]) -> list[s
     for row in rows:
         for name, value in row.params.items():
             distinct.setdefault(name, set()).add(value)
-    missing = {name for name in distinct if any(name not in row.params for row in rows)}
-    names = [name for name, values in distinct.items() if len(values) + (name in missing) > 1]
-    trials_with = {name: sum(name in row.params for row in rows) for name in names}
+    trials_with = Counter(name for row in rows for name in row.params)
+    names = [name for name, values in distinct.items() if len(values) + (trials_with[name] < len(rows)) > 1]
     return sorted(names, key=lambda name: (-importance.get(name, 0.0), -trials_with[name]))
 
 

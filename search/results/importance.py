@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 _MIN_TRIALS = 20  # complete trials, and at least two per parameter that varies; with fewer, importance is a guess
 _SHUFFLES = 20
 _HALVES = 20
-_MAX_WEIGHED = 1000  # complete trials from which importance is computed; with 10,000 it took 40 s
+_MAX_WEIGHED = 500  # complete trials from which importance is computed; with 10,000 it took 40 s
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,13 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
 from search.samplers.catalog import check_sampler, row_of
 from search.samplers.memory import cut_before, learned_from
 from search.samplers.optuna_builders import fresh_sampler
-from search.samplers.optuna_study import LentTrial, distribution, to_frozen_trial
+from search.samplers.optuna_study import LentTrial, distributions, to_frozen_trial
 from search.seeds import derive
 from search.stats.metrics import METRICS
 from spaces import Parameter, Space, Value
@@ -32,7 +31,7 @@ class OptunaSampler:
     def __init__(self, space: Space, metric: str, sampler: str, seed: int, second: str | None = None) -> None:
         check_sampler(sampler)
         self._space, self._metric, self._row, self._seed = space, metric, row_of("optuna", sampler), seed
-        self._distributions: dict[str, BaseDistribution] = {p.name: distribution(p) for p in space.parameters}
+        self._distributions = distributions(space)
         self._second = second
         self._known: list[TrialRecord] = []  # closed trials that are in the study
         self._lent: dict[int, LentTrial] = {}  # the same, by number, as of the last rebuilding
@@ -133,7 +132,7 @@ class OptunaSampler:
         self._known.append(trial)
 
     def _frozen(self, trial: TrialRecord) -> FrozenTrial:
-        return to_frozen_trial(self._space, trial, self._metric, self._second)
+        return to_frozen_trial(self._distributions, trial, self._metric, self._second)
 
     def _suggest(self, trial: Trial, parameter: Parameter) -> Value:
         value: Value = trial._suggest(parameter.name, self._distributions[parameter.name])

@@ -5,7 +5,7 @@ The database holds the truth. Such a study is made from it when needed, and neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -31,8 +31,15 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.spacing)
 
 
-def to_frozen_trial(space: Space, trial: TrialRecord, metric: str, second: str | None = None) -> FrozenTrial:
-    """A stored trial as Optuna's.
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """That of each parameter, by name. Optuna compares those of trials often: fast if trials share them."""
+    return {parameter.name: distribution(parameter) for parameter in space.parameters}
+
+
+def to_frozen_trial(
+    ranges: Mapping[str, BaseDistribution], trial: TrialRecord, metric: str, second: str | None = None
+) -> FrozenTrial:
+    """A stored trial as Optuna's; `ranges`: the `distributions` of its space.
 
     A complete trial has its score. One that was stuck at chance counts as complete with the score of its worst fold,
     so that all samplers learn a bad value. A pruned trial has the mean of its folds. A failed one is passed on as
@@ -53,7 +60,7 @@ def to_frozen_trial(space: Space, trial: TrialRecord, metric: str, second: str |
         state=state,
         values=known if state == OptunaState.COMPLETE else None,
         params=dict(trial.params),
-        distributions={name: distribution(space.by_name[name]) for name in trial.params},
+        distributions={name: ranges[name] for name in trial.params},
         intermediate_values={len(trial.scores(metric)): score} if intermediate and score is not None else {},
     )
 
@@ -83,5 +90,6 @@ def rebuild(
 ) -> optuna.Study:
     """An in-memory study with `trials`, in their order."""
     study = optuna.create_study(direction=METRICS[metric].direction, sampler=sampler)
-    study.add_trials([to_frozen_trial(space, trial, metric) for trial in trials])
+    ranges = distributions(space)
+    study.add_trials([LentTrial.of(to_frozen_trial(ranges, trial, metric)) for trial in trials])
     return study

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,8 +181,6 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
 
     Nadeau and Bengio's corrected test, see `corrected_error`. The standard error is at least `Metric.floor`.
     """
-    from scipy.stats import t as student  # takes half a second to import; most commands do not need it
-
     mine, theirs = (_of_whole_repeats(trial, metric) for trial in (leader, other))
     shared = sorted(mine.keys() & theirs.keys())
     gaps = np.array([mine[key] - theirs[key] for key in shared])
@@ -192,7 +191,15 @@ def tied(leader: TrialRecord, other: TrialRecord, metric: str, images: int) -> b
     if gap <= 0 or len(gaps) == 1:
         return gap <= 0
     error = corrected_error(gaps, len({fold for _, fold in shared}))
-    return gap < float(student.ppf(1 - TIED, len(gaps) - 1)) * max(error, METRICS[metric].floor(gap, images))
+    return gap < _quantile(len(gaps) - 1) * max(error, METRICS[metric].floor(gap, images))
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    """Of Student's distribution, for `tied`."""
+    from scipy.special import stdtrit  # SciPy takes a while to import; most commands do not need it
+
+    return float(stdtrit(freedom, 1 - TIED))
 
 
 def greedy(probabilities: Probabilities, labels: Labels, metric: str) -> NDArray[np.float64]:

@@ -146,3 +146,24 @@ def test_values_that_json_cannot_represent_are_refused(value: Any) -> None:
 def test_text_that_is_not_strict_json_is_refused(text: Any) -> None:
     with pytest.raises(ValueError):
         decode_json(text)
+
+
+@given(
+    st.text('[]{}":,.0123456789eE+-aflnrstu\\ud8 ')
+    | JSON.filter(lambda value: "$float" not in str(value)).map(json.dumps)
+)
+def test_all_text_is_read_as_pythons_own_reader_reads_it(text: str) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        expected = json.loads(text, parse_constant=refuse)
+    except ValueError:
+        with pytest.raises(ValueError):
+            decode_json(text)
+    else:
+        assert same(decode_json(text), expected)
+
+
+def test_a_file_name_that_is_no_text_comes_back() -> None:
+    assert decode_json(encode_json(["caf\udce9.png"])) == ["caf\udce9.png"]

@@ -17,7 +17,7 @@ from search.samplers.catalog import check_sampler, of_engine, row_of
 from search.samplers.factory import unmodelled_parameters
 from search.samplers.hyperband import HyperbandSampler
 from search.samplers.memory import LATEST, LEADING, learned_from
-from search.samplers.optuna_study import to_frozen_trial
+from search.samplers.optuna_study import distributions, to_frozen_trial
 from search.stats.ranking import ranked
 from spaces import Space, Value
 from storage import FoldRecord, TrialRecord, TrialState
@@ -159,7 +159,7 @@ def test_the_latest_and_the_best_are_kept_and_keeping_twice_gives_the_same() -> 
 def test_tpe_samples_the_groups_of_optuna_but_only_those_that_a_point_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A point with the norm 'none' has no momentum, one of depth 0 has no units; each of these is a separate group."""
     trials = list(go(TPE))
-    known = [to_frozen_trial(SPACE, trial, METRIC) for trial in trials]
+    known = [to_frozen_trial(distributions(SPACE), trial, METRIC) for trial in trials]
     study = optuna.create_study(direction="maximize")
     study.add_trials(known)
     decomposed = optuna.search_space.group_decomposed._GroupDecomposedSearchSpace(True).calculate(study)

@@ -83,7 +83,7 @@ def test_it_is_told_to_the_sampler_with_its_worst_fold(path: Path, sampler: tupl
     sit(path, Instant(at_chance), Listening(), sampler=sampler, starts=starts, trials=3)
     stuck = told[1]
     assert score_for_sampler(stuck, "accuracy") == 0.5 < (stuck.score("accuracy") or 0)
-    frozen = optuna_study.to_frozen_trial(SPACE, stuck, "accuracy")
+    frozen = optuna_study.to_frozen_trial(optuna_study.distributions(SPACE), stuck, "accuracy")
     assert (frozen.state, frozen.value) == (OptunaState.COMPLETE, 0.5)
     assert score_of(stuck, "accuracy") == 0.5
 
