@@ -122,6 +122,7 @@ def test_a_stopped_worker_costs_one_more_try(executor: LocalProcesses, home: Pat
     assert (home / "stopped").exists()
 
 
+@pytest.mark.slow
 def test_one_that_takes_too_much_memory_in_a_job_costs_one_more_try(executor: LocalProcesses, home: Path) -> None:
     assert isinstance(outcome(executor.submit(asked("memory"))), Description)
     assert (home / "ate").exists()

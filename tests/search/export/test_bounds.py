@@ -48,7 +48,7 @@ def test_a_model_of_ours_is_loaded(tmp_path: Path) -> None:
     assert load_model(rewritten(path)).count_params() == load_model(path).count_params()
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_a_network_of_any_kind_within_a_model_is_loaded(tmp_path: Path, kind: str) -> None:
     import keras

@@ -160,7 +160,7 @@ class Found:
     variables: list[NDArray[Any]]  # of the model and of its optimizer
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.usefixtures("worker")  # TensorFlow is set up as in a worker
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_trains_what_fit_trains(case: Case | Point, context: WorkerContext, prepared: Prepared) -> None:

@@ -116,12 +116,14 @@ def test_the_share_that_each_choice_trains(name: str) -> None:
     assert tuple(round(100 * count / all_of(bare(name)), 1) for count in found) == SHARES[name]
 
 
+@pytest.mark.first(4)
 @by_name
 def test_the_last_block_is_one_block(name: str) -> None:
     assert all(layer.startswith(LAST[name]) for layer in trained_layers(name, "last"))
     assert all(any(layer.startswith(begin) for layer in trained_layers(name, "last")) for begin in LAST[name])
 
 
+@pytest.mark.first(4)
 @by_name
 def test_what_is_drawn_as_trained_is_what_is_trained_and_its_statistics(name: str) -> None:
     for unfreeze in ("last", "upper", "all"):

@@ -38,7 +38,7 @@ def worker_of(text: str, context: WorkerContext, folder: Path) -> Worker:
 HEAVY = ("Transfer learning and fine-tuning", "EfficientNet")
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HEAVY else []) for name in guides.RUN]
 )

@@ -134,7 +134,7 @@ def job_of(prepared: Prepared, epochs: int = 8) -> FoldJob:
     return replace(fold_job(prepared, max_epochs=epochs, use_last_epoch=True), params={"batch_size": 4})
 
 
-@pytest.mark.first(5)
+@pytest.mark.first(3)
 @pytest.mark.parametrize("head", HEADS)
 def test_every_answer_adds_up_to_1_and_the_exported_file_gives_the_same(
     data: dict[int, tuple[Prepared, WorkerContext]], tmp_path: Path, head: str

@@ -104,7 +104,7 @@ def job(prepared: Prepared) -> FoldJob:
     return replace(fold_job(prepared, max_epochs=3, use_last_epoch=True), params={})
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", FILES)
 def test_a_fold_run_after_others_is_the_same_as_in_a_new_process(
     made: Callable[[str], Worker], job: FoldJob, name: str

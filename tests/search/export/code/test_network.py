@@ -39,6 +39,7 @@ def plain(model: Any) -> Any:
     return of(model.get_config()["layers"])
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("facts", FACTS)
 @pytest.mark.parametrize("family", ["cnn", "question"])
 def test_every_point_of_a_family_is_written_as_it_is_built(family: str, facts: str) -> None:
