@@ -18,7 +18,21 @@ from search.commands.check import look_over
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
 from storage import Store
-from tests.bench import anytime, bank, choices, durations, gate, gpu, kernels, labels, loop, more, trials, unknown
+from tests.bench import (
+    anytime,
+    bank,
+    choices,
+    durations,
+    gate,
+    gpu,
+    kernels,
+    labels,
+    loop,
+    more,
+    studies,
+    trials,
+    unknown,
+)
 from tests.bench.__main__ import PARTS, main
 from tests.bench.cases import CASES, LENET, Case, Data
 from tests.pictures import make_pictures
@@ -68,6 +82,13 @@ def test_where_tensorflows_time_goes_is_told_by_kind_of_kernel(tmp_path: Path) -
     shares = kernels.shares(trials.side("ours", Data(TINY), tmp_path).trials[trials.WARM])
     assert sum(shares.values()) == pytest.approx(1)
     assert all(0 < shares[kind] < 1 for kind in ("convolutions", "pooling", "dense layers", "optimizer", "all else"))
+
+
+@pytest.mark.slow
+def test_what_of_a_search_is_not_training_is_told(tmp_path: Path) -> None:
+    told = "\n".join(studies.demo(tmp_path, trials=2, epochs=1))
+    search, at_work = (float(re.findall(rf"{what} \| ([0-9.]+)", told)[0]) for what in ("fold", "the loop at work"))
+    assert 0 < at_work < search
 
 
 def test_the_loop_is_measured_beside_stored_trials(tmp_path: Path) -> None:

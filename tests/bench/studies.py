@@ -19,7 +19,7 @@ from rich.console import Console
 
 from reports.html.study import write as write_report
 from reports.terminal.live import LiveTable
-from search.executors import drive
+from search.executors.drive import Drive
 from search.executors.factory import open_executor
 from search.executors.local import LocalProcesses
 from search.jobs import FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
@@ -174,7 +174,7 @@ def demo(folder: Path, trials: int, epochs: int | None = None) -> Iterator[str]:
         LiveTable(console) as observer,
         open_executor(WORKERS) as executor,
         whole.on(Loop, "run", "loop"),
-        clocks.on(drive, "wait", "waiting for workers"),
+        clocks.on(Drive, "_wait", "waiting for workers"),
         clocks.on(Finish, "run", "finishing"),  # without its waits, which are not part of the loop
     ):
         run(StudyFolder(study), prepared, observer, executor=executor, asked=Asked("search run"))
