@@ -11,12 +11,17 @@ from weakref import WeakKeyDictionary
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers._tpe import _truncnorm
 from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+from scipy.special import log_ndtr, ndtri_exp
 
 from search.seeds import derive
+
+# Optuna does without SciPy, and computes these for one value after another in Python: a third of an ask.
+_truncnorm._log_ndtr, _truncnorm._ndtri_exp = log_ndtr, ndtri_exp
 
 
 class _ByName(RandomSampler):
