@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -133,13 +134,11 @@ def layer_values(layers: Iterable[LayerRecord]) -> list[Json]:
 
 def _layer(value: Json) -> LayerRecord:
     name, kind, shape, parameters, detail = _is(list, value)
-    return LayerRecord(
-        name=_is(str, name),
-        kind=_is(str, kind),
-        shape=tuple(_or_none(int, size) for size in _is(list, shape)),
-        parameters=_is(int, parameters),
-        detail=_is(str, detail),
-    )
+    sides = tuple([_or_none(int, size) for size in _is(list, shape)])
+    return _layer_record(_is(str, name), _is(str, kind), sides, _is(int, parameters), _is(str, detail))
+
+
+_layer_record = lru_cache(maxsize=10_000)(LayerRecord)  # trials have many layers in common
 
 
 def trial_values(trial: TrialRecord) -> Values:

@@ -70,7 +70,7 @@ def _leading(store: Store, trials: Sequence[TrialRecord]) -> Iterator[tuple[Spli
     A division without a trial that has all its folds is left out.
     """
     images = int((store.split().assignment >= 0).sum())
-    leading = ties(trials, store.study().metric, images)[:MOST_LEADING]
+    leading = ties(trials, store.study().metric, images, MOST_LEADING)
     for split in store.splits():
         folds = int(split.assignment.max()) + 1
         whole = [

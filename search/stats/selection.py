@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,14 +81,17 @@ def finalists(
     return numbers if len(numbers) > 1 else []
 
 
-def ties(trials: Sequence[TrialRecord], metric: str, images: int) -> tuple[int, ...]:
-    """Numbers of the complete trials that are not clearly worse than the leader; the leader first, then by score."""
+def ties(trials: Sequence[TrialRecord], metric: str, images: int, most: int | None = None) -> tuple[int, ...]:
+    """Numbers of the complete trials that are not clearly worse than the leader; the leader first, then by score.
+
+    `most`: of them; None: all.
+    """
     known = complete(trials, metric)
     leader = _leader(known, metric)
     if leader is None:
         return ()
-    others = (trial for trial in known if trial is not leader)
-    return (leader.number, *(t.number for t in others if tied(leader, t, metric, images)))
+    found = (t.number for t in known if t is not leader and tied(leader, t, metric, images))
+    return tuple(islice(chain([leader.number], found), most))
 
 
 @dataclass(frozen=True)
