@@ -16,12 +16,12 @@ from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from scipy.special import log_ndtr, ndtri_exp
+from scipy.special import log_ndtr, ndtr, ndtri_exp
 
 from search.seeds import derive
 
 # Optuna does without SciPy, and computes these for one value after another in Python: a third of an ask.
-_truncnorm._log_ndtr, _truncnorm._ndtri_exp = log_ndtr, ndtri_exp
+_truncnorm._ndtr, _truncnorm._log_ndtr, _truncnorm._ndtri_exp = ndtr, log_ndtr, ndtri_exp
 
 
 class _ByName(RandomSampler):
