@@ -20,7 +20,7 @@ OFTEN = 8  # images per batch, for a model that does not set the batch size
 
 @dataclass(frozen=True)
 class Edit:
-    """A change to a compiled Keras model, without a change to the code that builds it; see `worker/edits.py`."""
+    """A change to a compiled Keras model, not to the code that builds it; see `worker/diagnosis_edits.py`."""
 
     kind: str
     value: float = math.nan  # the learning rate, or the factor of the pixels; else NaN

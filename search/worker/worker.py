@@ -44,7 +44,7 @@ from search.native import ENVIRONMENT
 from search.worker.building import Building, RefusedError, refusals
 from search.worker.checkpoint import Checkpoint, SavedError, Turns
 from search.worker.describe import describe, describe_frozen
-from search.worker.edits import edited
+from search.worker.diagnosis_edits import edited
 from search.worker.features import Features
 from search.worker.heads import fit_head, standardized
 from search.worker.inspection import before_training

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search.diagnosis.experiments import Edit
-from search.worker.edits import edited
+from search.worker.diagnosis_edits import edited
 from tests.bench.faults import SIDE, network
 
 X = np.random.default_rng(0).uniform(0, 1, (8, SIDE, SIDE, 1)).astype(np.float32)
