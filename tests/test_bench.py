@@ -55,7 +55,7 @@ def optimizers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     keras.backend.clear_session()
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("process", trials.PROCESSES)
 def test_every_side_takes_the_same_steps_and_predicts_the_validation_images(
     process: str, optimizers: list[Any], tmp_path: Path

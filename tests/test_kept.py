@@ -19,6 +19,7 @@ from tests.kept.studies import HERE, STUDIES, Kept, copied, go_on, search
 each = pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
 
 
+@pytest.mark.first(3)
 @each
 def test_a_kept_study_is_reported_as_it_was(study: Kept, tmp_path: Path) -> None:
     copied(study, tmp_path)

@@ -161,6 +161,7 @@ def test_importing_it_is_light(tmp_path: Path) -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_a_keyboard_interrupt_after_a_clean_stop(tmp_path: Path) -> None:
     make_pictures(tmp_path / "pictures", {"left": 15, "top": 12})
     study = tmp_path / "pictures-study"

@@ -173,7 +173,7 @@ def test_another_point_of_a_users_builder_has_graphs_of_its_own(
     assert trained(used, small).curve == trained(worker_of(source), small).curve
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("old", "new"),
     [

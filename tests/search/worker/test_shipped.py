@@ -154,7 +154,8 @@ def build(hp):
 """
 
 
-@pytest.mark.parametrize("source", [OWN, FUNCTIONAL], ids=["sequential", "functional"])
+@pytest.mark.first(1)
+@pytest.mark.parametrize("source", [FUNCTIONAL, OWN], ids=["functional", "sequential"])
 def test_a_model_of_ones_own_with_layers_that_are_made_for_training(
     context: WorkerContext, prepared: Prepared, tmp_path: Path, source: str
 ) -> None:
