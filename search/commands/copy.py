@@ -10,6 +10,7 @@ from pathlib import Path
 from search.commands.backup import copy_files, copy_settings
 from search.errors import UsageError, writing
 from search.results.copied import CopiedStudy
+from search.results.nested import is_outer_fold
 from search.seeds import derive
 from search.study.folder import StudyFolder
 from search.text import command_line
@@ -38,6 +39,8 @@ def copy(
     targets = {outer: _part(goal, outer) for outer in parts}
     if isinstance(goal, StudyFolder):
         _make(goal, origin, list(parts))
+    if isinstance(goal, ServerUrl) and goal.study in {url.study for url in studies_on(goal.where)}:
+        copy_database(parts[""], goal)  # compares them: where another study is, no outer fold is written beside it
     rows: dict[str, int] = {}
     copied: Copied | None = None
     for outer, database in reversed(parts.items()):  # the study itself comes last, and is there only if all is
@@ -108,15 +111,15 @@ def _parts(origin: Place) -> dict[str, Database]:
         return {"": origin.database, **outers}
     named = re.compile(rf"{re.escape(origin.study or '')}-(outer-(\d+))")
     found = [(name, url) for url in studies_on(origin.where) if (name := named.fullmatch(url.study or ""))]
-    seed = _seed(origin) if found else 0
-    # Another study may happen to have such a name.
-    own = {name[1]: url for name, url in found if _seed(url) == derive(seed, "outer", int(name[2]) - 1)}
+    with Store.open(origin, read_only=True) as store:
+        own = {name[1]: url for name, url in found if _is_outer_fold(url, int(name[2]) - 1, store)}
     return {"": origin, **own}
 
 
-def _seed(url: ServerUrl) -> int:
-    with Store.open(url, read_only=True) as store:
-        return store.study().seed
+def _is_outer_fold(url: ServerUrl, fold: int, store: Store) -> bool:
+    """Another study may happen to have such a name, or be what is left of one that had the study's name."""
+    with Store.open(url, read_only=True) as outer:
+        return outer.study().seed == derive(store.study().seed, "outer", fold) and is_outer_fold(outer, fold, store)
 
 
 def _inner(folder: StudyFolder, outer: str) -> StudyFolder:

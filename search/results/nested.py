@@ -39,6 +39,14 @@ class Nested:
     method: str = "nested cross-validation"
 
 
+def is_outer_fold(outer: Store, fold: int, store: Store) -> bool:
+    """Whether `outer` is the search of this study without the images of a fold, counted from 0."""
+    images, testing = store.images(), store.split().assignment == fold
+    held_out = {image.path for image, out in zip(images, testing, strict=True) if out}
+    same = outer.study().classes == store.study().classes and len(outer.images()) == len(images)
+    return same and {image.path for image in outer.images() if image.testing} == held_out
+
+
 def nested(store: Store) -> Nested | None:
     """The estimate from the outer folds in the folder of a study; None if none is complete.
 
@@ -56,10 +64,8 @@ def nested(store: Store) -> Nested | None:
         if not part.begun:
             continue
         with part.read() as outer:
-            held_out = {image.path for image in outer.images() if image.testing}
             where = np.flatnonzero(assignment == fold)
-            same = outer.study().classes == study.classes and len(outer.images()) == len(images)
-            if not same or held_out != {images[row].path for row in where}:
+            if not is_outer_fold(outer, fold, store):
                 raise StorageError(
                     f"{part.database}: is not a search without the images of fold {fold + 1} of {store.path}. "
                     f"Move its folder away; `{folder.command('run')}` searches again."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from search.commands.list_studies import list_studies
 from search.errors import UsageError
 from search.study import config as toml
 from search.study.folder import StudyFolder
-from storage import ServerUrl, StorageError, Store, link
+from storage import ServerUrl, StorageError, Store, link, studies_on
 from storage import copy as copy_database
 from tests.commands import fold_rows, search_here
 from tests.kept.studies import HERE
@@ -161,6 +163,26 @@ def test_an_outer_fold_that_is_there_and_another_is_not_replaced(study: Path, se
         copy(str(study), str(url))
 
 
+def test_beside_another_study_of_that_name_no_outer_fold_is_written(study: Path, server: servers.Server) -> None:
+    url = server.url()
+    copy_database(StudyFolder(study).outer(1).database, url)
+    with pytest.raises(StorageError, match="exists already and was not changed"):
+        copy(str(study), str(url))
+    assert f"{url.study}-outer-1" not in {found.study for found in studies_on(url.where)}
+
+
+def test_outer_folds_that_an_earlier_study_of_that_name_left_are_not_taken_for_its_own(
+    study: Path, server: servers.Server, tmp_path: Path
+) -> None:
+    url, other = server.url(), tmp_path / "other.db"
+    shutil.copy(StudyFolder(study).outer(0).database, other)
+    with contextlib.closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("UPDATE image SET path = path || 'x'")  # of other images, with the same seed
+    copy_database(study / "study.db", url)
+    copy_database(other, url.of_study(f"{url.study}-outer-1"))
+    assert copy(str(url), str(tmp_path / "back")).rows["study"] == 1
+
+
 def test_a_folder_with_other_things_in_it_is_not_copied_into(study: Path) -> None:
     target = study.with_name("other")
     target.mkdir()
@@ -251,6 +273,12 @@ def test_a_password_that_is_typed_is_shown_by_no_command_and_kept_in_no_file(
     for file in study.parent.rglob("*"):
         assert CANARY not in file.name
         assert not file.is_file() or CANARY.encode() not in file.read_bytes()
+
+
+def test_nor_is_that_of_a_url_whose_colon_was_forgotten(study: Path) -> None:
+    done = search_here("copy", "study", f"postgresql//ada:{CANARY}@127.0.0.1/db", cwd=study.parent)
+    assert done.returncode == 2 and "TO: must be postgresql://USER@HOST" in done.stderr
+    assert CANARY not in done.stdout + done.stderr
 
 
 def test_the_studies_of_a_server_are_listed_as_json_too(study: Path, server: servers.Server) -> None:
