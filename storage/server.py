@@ -22,7 +22,8 @@ LINK = b"smallsearch server\n"
 """What `study.db` begins with where the study's tables are on a server; the URL follows."""
 
 _SCHEMES = ("postgresql", "postgresql+psycopg", "postgres")
-_URL = re.compile(r"[a-z][a-z0-9+]+:/|postgres[^/]*//?[^/]*@", re.IGNORECASE)  # at least two letters, as C:/ is a drive
+# At least two letters, as C:/ is a drive; or one without its colon, whose password no message must show.
+_URL = re.compile(r"[a-z][a-z0-9+]+:/|postgres[^/]*//?[^/]*@", re.IGNORECASE)
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
 _OPTIONS = ("host", "sslmode", "sslrootcert")
 _MAX_LINK = 4096  # bytes

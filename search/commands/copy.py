@@ -111,15 +111,18 @@ def _parts(origin: Place) -> dict[str, Database]:
         return {"": origin.database, **outers}
     named = re.compile(rf"{re.escape(origin.study or '')}-(outer-(\d+))")
     found = [(name, url) for url in studies_on(origin.where) if (name := named.fullmatch(url.study or ""))]
+    if not found:
+        return {"": origin}
     with Store.open(origin, read_only=True) as store:
-        own = {name[1]: url for name, url in found if _is_outer_fold(url, int(name[2]) - 1, store)}
-    return {"": origin, **own}
-
-
-def _is_outer_fold(url: ServerUrl, fold: int, store: Store) -> bool:
-    """Another study may happen to have such a name, or be what is left of one that had the study's name."""
-    with Store.open(url, read_only=True) as outer:
-        return outer.study().seed == derive(store.study().seed, "outer", fold) and is_outer_fold(outer, fold, store)
+        study, images, assignment = store.study(), store.images(), store.split().assignment
+    own: dict[str, Database] = {"": origin}
+    for name, url in found:  # another study may have such a name, or be left of one that had the study's name
+        fold = int(name[2]) - 1
+        with Store.open(url, read_only=True) as outer:
+            same = outer.study().seed == derive(study.seed, "outer", fold)
+            if same and is_outer_fold(outer, study.classes, images, assignment == fold):
+                own[name[1]] = url
+    return own
 
 
 def _inner(folder: StudyFolder, outer: str) -> StudyFolder:

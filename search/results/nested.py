@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search.stats.selection import interval
 from search.study.folder import StudyFolder
 from storage import StorageError, Store
-from storage.records import Params
+from storage.records import ImageRecord, Params
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,16 @@ class Nested:
     method: str = "nested cross-validation"
 
 
-def is_outer_fold(outer: Store, fold: int, store: Store) -> bool:
-    """Whether `outer` is the search of this study without the images of a fold, counted from 0."""
-    images, testing = store.images(), store.split().assignment == fold
-    held_out = {image.path for image, out in zip(images, testing, strict=True) if out}
-    same = outer.study().classes == store.study().classes and len(outer.images()) == len(images)
-    return same and {image.path for image in outer.images() if image.testing} == held_out
+def is_outer_fold(
+    outer: Store, classes: Sequence[str], images: Sequence[ImageRecord], held_out: NDArray[np.bool_]
+) -> bool:
+    """Whether `outer` is the search of a study, with these classes and images, without those of a fold.
+
+    `held_out`: [images] which are in the fold.
+    """
+    found, expected = outer.images(), {image.path for image, out in zip(images, held_out, strict=True) if out}
+    same = outer.study().classes == classes and len(found) == len(images)
+    return same and {image.path for image in found if image.testing} == expected
 
 
 def nested(store: Store) -> Nested | None:
@@ -65,7 +70,7 @@ def nested(store: Store) -> Nested | None:
             continue
         with part.read() as outer:
             where = np.flatnonzero(assignment == fold)
-            if not is_outer_fold(outer, fold, store):
+            if not is_outer_fold(outer, study.classes, images, assignment == fold):
                 raise StorageError(
                     f"{part.database}: is not a search without the images of fold {fold + 1} of {store.path}. "
                     f"Move its folder away; `{folder.command('run')}` searches again."
