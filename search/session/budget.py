@@ -39,6 +39,7 @@ WITH_CARE = 1.2  # safety factor on the expected seconds of a refit
 LEAST_SECONDS = 60.0  # of a larger budget that a message names: starting takes some of it
 GRACE_SECONDS = 10.0  # for running folds when the search is asked to stop; if its time is over, at most
 GRACE_SHARE = 0.02  # of its time
+FIRST_FOLD = 15.0  # for the first fold run of a study: a model that comes late is worth more than none
 RESTARTING = 5.0  # seconds until a worker that was ended has imported TensorFlow again
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Outcome
 from search.session.budget import (
+    FIRST_FOLD,
     LONG,
     PACKING_SHARE,
     RESTARTING,
@@ -66,7 +67,7 @@ class TimeLeft:
         """Whether the time for searching is over.
 
         `unsure`: says whether a fold is running of which it is only guessed when it ends. If it does not end in time,
-        its worker has to be started again for finishing.
+        its worker has to be started again for finishing. The first fold run of a study may be FIRST_FOLD late.
         """
         if self._plan.seconds is None:
             return False
@@ -76,6 +77,8 @@ class TimeLeft:
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials) + self._for_references()
             pause = min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
             self._reserve_again = now + max(pause, (self._session.clock() - now) / ESTIMATING_SHARE)
+        if self.seconds > -FIRST_FOLD and not any(trial.folds for trial in trials):
+            return False
         return self.seconds <= 0 or (self.seconds <= RESTARTING and unsure())
 
     def eta(self, trials: Trials, folds_done: int) -> float | None:
