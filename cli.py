@@ -11,7 +11,7 @@ from search.cli import examples
 from search.cli.about import app as about
 from search.cli.common import began, complain, display, session_of
 from search.cli.ending import finish, show_dry_run
-from search.cli.news import news
+from search.cli.notices import news
 from search.cli.using import app as using
 from search.cli.viewers import app as viewers
 from search.commands import options as opt

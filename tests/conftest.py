@@ -25,7 +25,7 @@ from search.study.prepared import Prepared
 from search.worker.worker import Worker
 from spaces.backbones import lite
 from tests.pictures import make_pictures
-from tests.warm import keepers_are_warm
+from tests.warm import reapers_are_warm
 
 if TYPE_CHECKING:
     from tests.refusals import Refuse
@@ -67,9 +67,9 @@ def exclude_imports_from_collection() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm_keepers() -> None:
+def warm_reapers() -> None:
     """Workers that a test starts are forks of a process that has imported TensorFlow, see `tests.warm`."""
-    keepers_are_warm()
+    reapers_are_warm()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -225,7 +225,7 @@ LONG = ("--preset", "cnn", "--folds", "2", "--epochs", "300", "--trials", "1", "
 OFTEN = """
 import sys
 import cli
-from search.session import kept
+from search.session import weight_files
 kept.STATE_SECONDS = 0.1
 sys.argv[0] = "search"
 cli.main()

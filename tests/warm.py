@@ -1,11 +1,11 @@
 """Commands and workers as forks of a process that has imported everything: they begin in milliseconds, not in seconds.
 
-A fork runs the command that a user runs, and its workers are the real worker behind the real keeper, in sessions of
+A fork runs the command that a user runs, and its workers are the real worker behind the real reaper, in sessions of
 their own, with the pipes, signals and process tree of fresh ones. Left out are `exec` and the imports alone. The
 process that is forked never uses TensorFlow, whose state and threads could not be inherited.
 
-`Warm` is a `subprocess.Popen` for processes that did use it, as pytest's. `forks_keepers` is for a process that may
-fork its own keepers, as a command.
+`Warm` is a `subprocess.Popen` for processes that did use it, as pytest's. `forks_reapers` is for a process that may
+fork its own reapers, as a command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-from search.executors import keeper
+from search.executors import reaper
 from search.native import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,14 +76,14 @@ def command(arguments: Sequence[str], arrange: Hook = nothing) -> None:
     _ending(main)
 
 
-def forks_keepers(worker_hook: Hook = nothing) -> None:
-    """From now on, the keepers of this process are its forks; `worker_hook` is called in their workers."""
+def forks_reapers(worker_hook: Hook = nothing) -> None:
+    """From now on, the reapers of this process are its forks; `worker_hook` is called in their workers."""
     from search.executors import child
 
     vars(child)["subprocess"] = SimpleNamespace(
         PIPE=subprocess.PIPE,
         TimeoutExpired=subprocess.TimeoutExpired,
-        Popen=lambda program, **options: _Keeper(program, worker_hook, **options),
+        Popen=lambda program, **options: _Reaper(program, worker_hook, **options),
     )
 
 
@@ -95,7 +95,7 @@ def redirect(out: int, err: int, into: int | None = None) -> None:
 
 
 class Warm(subprocess.Popen[Any]):
-    """A command or a keeper as a fork of a warm process, but a child of this one; other programs as Popen does.
+    """A command or a reaper as a fork of a warm process, but a child of this one; other programs as Popen does.
 
     A program whose environment differs in what libraries read when they are imported is started afresh too.
     """
@@ -119,8 +119,8 @@ class Warm(subprocess.Popen[Any]):
             self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
 
 
-def keepers_are_warm() -> None:
-    """From now on, the keepers of this process are forks of the warm process."""
+def reapers_are_warm() -> None:
+    """From now on, the reapers of this process are forks of the warm process."""
     from search.executors import child
 
     vars(child)["subprocess"] = SimpleNamespace(
@@ -190,13 +190,13 @@ def _server() -> _Server:
 
 
 def _adopt_orphans(whether: bool) -> None:
-    ctypes.CDLL(None).prctl(keeper.SUBREAPER, int(whether), 0, 0, 0)
+    ctypes.CDLL(None).prctl(reaper.SUBREAPER, int(whether), 0, 0, 0)
 
 
 def _kind(arguments: Sequence[str]) -> str:
     if list(arguments[1:3]) == ["-m", "search"]:
         return "command"
-    return "keeper" if keeper.PROGRAM in arguments else ""
+    return "reaper" if reaper.PROGRAM in arguments else ""
 
 
 def serve(pipe: socket.socket) -> None:
@@ -232,11 +232,11 @@ def _forked(request: Request, descriptors: Sequence[int]) -> None:
         os.chdir(request.folder)
         os.environ.clear()
         os.environ.update(request.environment)
-        if _kind(request.arguments) == "keeper":
+        if _kind(request.arguments) == "reaper":
             _keep(request.arguments, nothing)
         else:
             sys.path[0] = request.folder
-            forks_keepers()
+            forks_reapers()
             command(request.arguments[3:])
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as its parent
         traceback.print_exc()
@@ -279,8 +279,8 @@ def _ending(run: Callable[[], object]) -> None:
     os._exit(code or 0)
 
 
-class _Keeper:
-    """What `search.executors.child` uses of `subprocess.Popen`, for a keeper that is a fork of this process."""
+class _Reaper:
+    """What `search.executors.child` uses of `subprocess.Popen`, for a reaper that is a fork of this process."""
 
     def __init__(
         self,
@@ -325,7 +325,7 @@ class _Keeper:
         latest = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             if latest is not None and time.monotonic() >= latest:
-                raise subprocess.TimeoutExpired("keeper", timeout or 0)
+                raise subprocess.TimeoutExpired("reaper", timeout or 0)
             time.sleep(0.002)
         return code
 
@@ -338,7 +338,7 @@ def _close_all_but(*kept: int) -> None:
 
 
 def _keep(program: Sequence[str], worker_hook: Hook) -> None:
-    """The keeper's program, whose worker does not `exec`."""
+    """The reaper's program, whose worker does not `exec`."""
     execute = os.execv
 
     def worker(_path: str, arguments: Sequence[str]) -> None:
@@ -350,8 +350,8 @@ def _keep(program: Sequence[str], worker_hook: Hook) -> None:
         _ending(lambda: main(int(arguments[-1])))
 
     os.execv = worker  # type: ignore[assignment]
-    first = list(program).index(keeper.PROGRAM) + 1
-    keeper.main(int(program[first]), list(program[first + 1 :]))
+    first = list(program).index(reaper.PROGRAM) + 1
+    reaper.main(int(program[first]), list(program[first + 1 :]))
 
 
 if __name__ == "__main__":

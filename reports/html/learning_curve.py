@@ -7,7 +7,7 @@ import math
 from markupsafe import Markup
 
 from reports.html import svg
-from reports.wording import more as words
+from reports.wording import more_pictures as words
 from search.results.more_pictures import MorePictures
 from search.results.summary import StudySummary
 from search.stats.metrics import METRICS

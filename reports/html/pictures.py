@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from reports.html.looks import look
+from reports.html.gradcam import look
 from reports.html.thumbnails import breakable, thumbnail
+from reports.wording import gradcam as look_words
 from reports.wording import labels as label_words
-from reports.wording import looks as look_words
 from reports.wording import values
 from search.results.labels import shown
 from search.results.pictures import Pictures

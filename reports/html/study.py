@@ -28,7 +28,7 @@ from reports.wording import causes as cause_words
 from reports.wording import costs as cost_words
 from reports.wording import explain as explain_words
 from reports.wording import labels as label_words
-from reports.wording import more as more_words
+from reports.wording import more_pictures as more_words
 from reports.wording import recall as recall_words
 from reports.wording import study as words
 from reports.wording import using as use_words

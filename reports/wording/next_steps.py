@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.wording import more as more_words
+from reports.wording import more_pictures as more_words
 from reports.wording.answer import score
 from reports.wording.going_on import further_trials, going_on, own_model
 from reports.wording.study import too_good

@@ -12,7 +12,7 @@ from search.session.signals import RESUMABLE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from search.cli.news import News
+    from search.cli.notices import News
     from search.commands.request import Settings
     from search.commands.run import RunResult
     from search.commands.session import Session

@@ -13,7 +13,7 @@ from search.data.depth import FULL, Scale
 from search.data.places import opened
 from search.data.thumbnails import thumbnails
 from search.errors import UsageError
-from search.results.looks import Looks, read_looks
+from search.results.gradcam import Looks, read_looks
 from search.results.pictures import Pictures, rows_shown
 from search.results.read import read_stored
 from search.results.stored import StoredStudy

@@ -1,4 +1,4 @@
-"""One worker process with its keeper, as the executor sees it."""
+"""One worker process with its reaper, as the executor sees it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from search.executors import keeper
+from search.executors import reaper
 from search.executors.base import Doing
 from search.executors.devices import resident
-from search.executors.watch import OVER_SHARE, Watch, use_of
+from search.executors.limits import OVER_SHARE, Watch, use_of
 from search.files import no_links
 from search.jobs import FailureCause, Job, Outcome, SaveRequest, Step, WorkerContext
 from search.native import ENVIRONMENT
 from search.worker.worker import Sign
 
-KEEPER_SECONDS = keeper.COURTESY + keeper.PATIENCE + 1.0  # in which a keeper has ended all, unless it was stopped
+REAPER_SECONDS = reaper.COURTESY + reaper.PATIENCE + 1.0  # in which a reaper has ended all, unless it was stopped
 SENDING_SECONDS = 1.0  # to wait until a job is sent
 TELLING_SECONDS = 0.3  # for a worker to write into its log where it is
 MAX_TOLD = 100_000  # bytes of that
@@ -39,7 +39,7 @@ class Child:
     """
 
     log: Path
-    _process: subprocess.Popen[bytes]  # the keeper
+    _process: subprocess.Popen[bytes]  # the reaper
     _worker: int | None  # process id of the worker, once it has said so
     _pipe: Connection
     ready = False  # whether this process, or one before it in this slot, has imported its libraries
@@ -101,7 +101,7 @@ class Child:
     def look(self, passed: float, among: Mapping[int, Sequence[str]]) -> None:
         """End the process if its job is to be given up. From another thread than `do`, which then raises.
 
-        `passed`: seconds since the last look; `among`: of `keeper.processes`.
+        `passed`: seconds since the last look; `among`: of `reaper.processes`.
         """
         watch = self._watch
         if watch is None or watch.given_up:
@@ -166,12 +166,12 @@ class Child:
         return ""
 
     def _end(self) -> int:
-        """Have the keeper end everything, and wait for it; returns how the worker ended, as in `Popen.returncode`."""
+        """Have the reaper end everything, and wait for it; returns how the worker ended, as in `Popen.returncode`."""
         _close(self._process)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._process.wait(KEEPER_SECONDS)
-        started = keeper.below(self._process.pid, keeper.processes())
-        for number in (self._process.pid, *started):  # the keeper itself was stopped
+            return self._process.wait(REAPER_SECONDS)
+        started = reaper.below(self._process.pid, reaper.processes())
+        for number in (self._process.pid, *started):  # the reaper itself was stopped
             with contextlib.suppress(OSError):
                 os.kill(number, signal.SIGKILL)
         return self._process.wait()
@@ -187,7 +187,7 @@ class Child:
             # Sessions of their own: Ctrl-C in the terminal reaches the loop, which decides what becomes of workers.
             worker = [sys.executable, "-P", "-m", "search.worker", str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-S", keeper.PROGRAM, str(theirs.fileno()), *worker],
+                [sys.executable, "-I", "-S", reaper.PROGRAM, str(theirs.fileno()), *worker],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.PIPE,
                 stdout=self._first_output,
@@ -201,7 +201,7 @@ class Child:
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
-    """Have a keeper end everything. Returns at once."""
+    """Have a reaper end everything. Returns at once."""
     assert process.stdin is not None  # noqa: S101 - a pipe
     with contextlib.suppress(OSError):
         process.stdin.close()

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from search.executors.base import Cluster, Executor
 from search.executors.devices import default_workers, memory_for_each, this_machine
 from search.executors.in_process import InProcess
+from search.executors.limits import Limits
 from search.executors.local import LocalProcesses
-from search.executors.watch import Limits
 from search.executors.workers import Machine, Need, Workers, choose
 
 MIN_TO_REPLACE = 2 * 2**30  # bytes that a worker may always keep: TensorFlow and a few graphs need half of it

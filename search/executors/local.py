@@ -15,8 +15,8 @@ from pathlib import Path
 from search.executors.base import Doing, Replaced
 from search.executors.child import Child
 from search.executors.devices import killed_for_memory, pinned
-from search.executors.keeper import processes
-from search.executors.watch import Limits, Watch
+from search.executors.limits import Limits, Watch
+from search.executors.reaper import processes
 from search.jobs import BundleJob, Failure, FailureCause, Job, Outcome, WorkerContext, folds_in
 
 ENDING_SECONDS = 1.0  # for a worker whose pipe is closed to end by itself

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from search.executors.devices import memory_for_each, visible_gpus
+from search.executors.limits import Limits
 from search.executors.local import LocalProcesses
 from search.executors.parcel import Item, moved, moved_context, writes
-from search.executors.watch import Limits
 from search.jobs import Job, Outcome, WorkerContext
 from search.native import installed
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from search.results.gradcam import Looks
 from search.results.labels import shown
-from search.results.looks import Looks
 from search.results.summary import StudySummary
 
 

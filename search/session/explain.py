@@ -17,13 +17,13 @@ from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, FoldResult, Job, Outcome
 from search.results.progress import Ending
 from search.session.budget import GRACE_SECONDS
-from search.session.kept import saving_in, sweep_states
 from search.session.plan import Plan, fold_job, make_plan, worker_context
 from search.session.records import fold_record
 from search.session.run import versions
 from search.session.session import Asked
 from search.session.signals import StopRequest, stop_on_signals
 from search.session.trials import SETUP_FAILURES
+from search.session.weight_files import saving_in, sweep_states
 from search.stats.ablation import Made, folds_left
 from search.stats.racing import BEHIND
 from search.study.explanation import Ends, Results, key_of, open_to_write, results_of

@@ -31,7 +31,7 @@ from search.jobs import (
     SavedModel,
 )
 from search.manifest import PACKAGING
-from search.results.looks import write_looks
+from search.results.gradcam import write_looks
 from search.results.read import read_telling
 from search.seeds import derive
 from search.session.budget import (
@@ -45,13 +45,13 @@ from search.session.budget import (
     refit_seconds,
     usable,
 )
-from search.session.kept import forget, is_intact, model_of, sweep_states, weights_of
-from search.session.looks import kept_for_looks, look_jobs, look_seconds, looking, looks_of
+from search.session.gradcam import kept_for_looks, look_jobs, look_seconds, looking, looks_of
 from search.session.plan import Plan, fold_job, fold_seed
 from search.session.prices import SPEED
 from search.session.records import fold_record
 from search.session.session import Session
 from search.session.testing import MIN_TESTED, rows_to_predict
+from search.session.weight_files import forget, is_intact, model_of, sweep_states, weights_of
 from search.stats.calibration import fitted_temperature
 from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists

@@ -25,11 +25,11 @@ from search.jobs import (
 )
 from search.results.progress import Ending, Progress
 from search.samplers.base import Sampler
+from search.session.activity import Activities, replaced, unfinished
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.bundles import Bundles
 from search.session.candidate import LEFT_OUT, Candidate, NoTime, Work, job_of
 from search.session.describing import Describing
-from search.session.doing import Activities, replaced, unfinished
 from search.session.plan import Plan, fold_job
 from search.session.points import Points
 from search.session.racer import Racer, races

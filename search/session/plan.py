@@ -14,10 +14,10 @@ from search.executors.devices import memory_for_each
 from search.jobs import Description, FitOptions, FoldJob, Pixels, Saving, WorkerContext, probed
 from search.seeds import derive
 from search.session.budget import Reserve, reporting_seconds, reserve
-from search.session.kept import forget, saving_in, weights_of
-from search.session.parts import PartTerms
+from search.session.learning_curve import PartTerms
 from search.session.racer import RaceTerms
 from search.session.references import references_of
+from search.session.weight_files import forget, saving_in, weights_of
 from search.stats.racing import RULES, Schedule
 from search.stats.selection import Wish
 from search.study.folder import StudyFolder

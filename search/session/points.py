@@ -8,9 +8,9 @@ from search.jobs import FailureCause
 from search.samplers.base import Exhausted, Sampler
 from search.session.backbones import backbone_of, may_be_best_of, with_backbone
 from search.session.candidate import Candidate
+from search.session.half_batch import after_memory
 from search.session.plan import Plan, Start, still_to_try
 from search.session.session import Session
-from search.session.smaller import after_memory
 from search.session.trials import Trials
 from storage.records import Origin, Params
 

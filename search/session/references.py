@@ -12,7 +12,7 @@ from search.data.folds import fold_rows
 from search.executors.drive import Drive
 from search.jobs import PROBE, Failure, FailureCause, Outcome, ReferenceJob, ReferenceResult, possible
 from search.seeds import derive
-from search.session.parts import PartQueue, PartTerms, is_part, keep
+from search.session.learning_curve import PartQueue, PartTerms, is_part, keep
 from search.session.session import Session
 from search.stats.learning_curve import Part
 from search.study.folder import StudyFolder

@@ -21,12 +21,12 @@ from search.results.progress import Ending, Observer
 from search.samplers.factory import make_sampler
 from search.session.budget import RESTARTING
 from search.session.finish import Finish
-from search.session.kept import saving_in, sweep_states
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
 from search.session.references import AFTERWARDS, use_spare_time
 from search.session.session import Asked, Session, mark_failed
 from search.session.signals import stop_on_signals
+from search.session.weight_files import saving_in, sweep_states
 from search.study.continuing import resume_command
 from search.study.database import create, folds_of, open_begun
 from search.study.folder import StudyFolder

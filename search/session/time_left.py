@@ -18,14 +18,14 @@ from search.session.budget import (
     packing_seconds,
     predicting_seconds,
 )
-from search.session.kept import KEPT_TRIALS
+from search.session.gradcam import kept_for_looks, look_seconds
 from search.session.last_folds import last_folds
-from search.session.looks import kept_for_looks, look_seconds
 from search.session.plan import Plan
 from search.session.prices import Prices, quickest, useful
 from search.session.session import Session
 from search.session.testing import kept_for_testing
 from search.session.trials import Trials
+from search.session.weight_files import KEPT_TRIALS
 from search.stats.evidence import candidates_of, may_be_chosen
 from search.stats.outlook import AHEAD, little_gain
 from search.stats.ranking import ranked

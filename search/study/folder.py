@@ -91,7 +91,7 @@ class StudyFolder:
 
     @property
     def looks(self) -> Path:
-        """Where the chosen model looks in a few images, see `results.looks`; may be absent."""
+        """Where the chosen model looks in a few images, see `results.gradcam`; may be absent."""
         return self._cache / "looks.npz"
 
     @property

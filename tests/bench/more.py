@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.folds import choose_folds, draw_folds
-from search.data.parts import part_of
+from search.data.subsets import part_of
 from search.native import ENVIRONMENT
 from search.seeds import derive
 from search.stats.learning_curve import DRAWS, PERCENTS, TIMES, Gain, expected_gains

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.executors.keeper import below, processes
+from search.executors.reaper import below, processes
 from search.seeds import derive
 from search.study import config_file
 from tests.faults import warm

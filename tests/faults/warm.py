@@ -131,7 +131,7 @@ def start(
         words = [str(argument) for argument in arguments]
         if fresh:
             os.execv(sys.executable, [sys.executable, "-m", "tests.faults.fresh", *words])  # noqa: S606 - no shell
-        warm.forks_keepers(worker_hook)
+        warm.forks_reapers(worker_hook)
         command_hook()
         warm.command(words, arrange)
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as its parent

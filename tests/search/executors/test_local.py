@@ -16,8 +16,8 @@ import pytest
 from search.executors import child
 from search.executors.devices import resident
 from search.executors.in_process import InProcess
+from search.executors.limits import Limits
 from search.executors.local import LocalProcesses
-from search.executors.watch import Limits
 from search.jobs import BundleJob, DescribeJob, Failure, FailureCause, FoldJob, FoldResult, Outcome, WorkerContext
 from search.study.prepared import Prepared
 from tests.commands import wait_until

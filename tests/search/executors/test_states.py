@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from search.executors.limits import Limits
 from search.executors.local import LocalProcesses
-from search.executors.watch import Limits
 from search.jobs import Failure, FailureCause, FoldJob, FoldResult, Saving, WorkerContext
 from search.study.prepared import Prepared
 from tests.commands import wait_until, workers_of

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from search.executors.keeper import processes as of_the_system
+from search.executors.limits import Limits
 from search.executors.local import LocalProcesses
-from search.executors.watch import Limits
+from search.executors.reaper import processes as of_the_system
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldResult, WorkerContext
 from search.study.prepared import Prepared
 from spaces.custom.file import named

@@ -9,7 +9,7 @@ import pytest
 from reports.as_json import as_json
 from reports.html.study import render
 from reports.markdown import render as markdown
-from reports.wording import more as words
+from reports.wording import more_pictures as words
 from search.results.more_pictures import Verdict
 from search.stats.metrics import METRICS
 from tests.studies import FOLDS, Records, example, references, with_parts

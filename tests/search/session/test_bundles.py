@@ -27,8 +27,8 @@ from search.jobs import (
 )
 from search.results.progress import Activity, Ending
 from search.samplers.factory import make_sampler
+from search.session.activity import Activities, unfinished
 from search.session.bundles import together
-from search.session.doing import Activities, unfinished
 from search.session.loop import Loop
 from search.session.plan import make_plan, worker_context
 from search.session.prepare import prepare
@@ -55,7 +55,7 @@ from tests.search.session.sessions import (
     sit,
     stored,
 )
-from tests.search.session.test_doing import FOLD
+from tests.search.session.test_activity import FOLD
 from tests.search.session.test_racer import graded, lost, terms
 
 UNEVEN = (np.arange(14) % FOLDS).astype(np.int16)

@@ -19,12 +19,12 @@ from search.results.read import read_stored
 from search.results.summary import summarise
 from search.samplers.factory import make_sampler
 from search.session.finish import Finish
-from search.session.kept import weights_of
 from search.session.loop import Loop
 from search.session.plan import Start, fold_seed, make_plan, worker_context
 from search.session.session import Session
 from search.session.signals import StopRequest
 from search.session.testing import MIN_TESTED
+from search.session.weight_files import weights_of
 from search.study.database import create, folds_of
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared

@@ -11,8 +11,8 @@ import pytest
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, ReferenceJob
 from search.results.progress import Ending
 from search.samplers.factory import make_sampler
+from search.session.learning_curve import PartTerms
 from search.session.loop import Loop
-from search.session.parts import PartTerms
 from search.session.plan import Start
 from search.session.references import ASSUMED, KEPT_SHARE, ReferenceQueue, use_spare_time
 from search.session.session import Session

@@ -9,20 +9,20 @@ import pytest
 
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, Saving, WorkerContext
 from search.results.progress import Ending
+from search.session.activity import unfinished
 from search.session.budget import GRACE_SECONDS
-from search.session.doing import unfinished
-from search.session.kept import saving_in, sweep_states
 from search.session.prepare import prepare
 from search.session.run import run
 from search.session.session import Asked
 from search.session.signals import StopRequest
+from search.session.weight_files import saving_in, sweep_states
 from search.study.database import create
 from search.study.folder import StudyFolder
 from storage import Store, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import Instant, by_formula
 from tests.search.session.sessions import RUN, Watcher, new_study, rows, sit, stored
-from tests.search.session.test_doing import FOLD
+from tests.search.session.test_activity import FOLD
 from tests.search.shapes import FOLDER, settings
 
 

@@ -23,12 +23,12 @@ from search.session.budget import (
     refit_seconds,
     reserve,
 )
-from search.session.kept import KEPT_TRIALS, forget, weights_of
 from search.session.plan import Start
 from search.session.prices import SPEED
 from search.session.signals import StopRequest
 from search.session.testing import TESTING_SHARE
 from search.session.time_left import RECALLED
+from search.session.weight_files import KEPT_TRIALS, forget, weights_of
 from search.study.folder import StudyFolder
 from spaces.layers import Layer
 from storage import OUT_OF_TIME, FoldRecord, TrialRecord, TrialState

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.folds import fold_rows
-from search.data.parts import part_of
+from search.data.subsets import part_of
 from search.jobs import Failure, Outcome, ReferenceJob, ReferenceResult
 from search.seeds import derive
 from search.session.session import Session

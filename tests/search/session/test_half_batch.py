@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome
 from search.results.progress import Progress
+from search.session.half_batch import after_memory, with_half_the_batch
 from search.session.plan import Start
-from search.session.smaller import after_memory, with_half_the_batch
 from spaces import Space
 from spaces.parameters import When, choice, integer, real
 from storage import TrialRecord, TrialState

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from search.executors.keeper import below, processes
-from search.executors.watch import Limits, Use, Watch, use_of
+from search.executors.limits import Limits, Use, Watch, use_of
+from search.executors.reaper import below, processes
 from search.jobs import FailureCause
 
 LIMITS = Limits(silence=600, idle=300, memory=4e9)

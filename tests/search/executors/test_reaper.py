@@ -1,4 +1,4 @@
-"""The keeper ends all that came of a worker, whatever ends first. The workers here are small programs."""
+"""The reaper ends all that came of a worker, whatever ends first. The workers here are small programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.executors import keeper
+from search.executors import reaper
 from search.native import STOPPING
 from tests.commands import wait_until
 
@@ -37,9 +37,9 @@ LAST
 
 
 def kept(*command: str) -> subprocess.Popen[bytes]:
-    """A keeper of this command."""
+    """A reaper of this command."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    line = [sys.executable, "-I", "-S", keeper.PROGRAM, str(nothing), *command]
+    line = [sys.executable, "-I", "-S", reaper.PROGRAM, str(nothing), *command]
     try:
         return subprocess.Popen(line, stdin=subprocess.PIPE, pass_fds=[nothing], start_new_session=True)
     finally:
@@ -54,7 +54,7 @@ def closed(process: subprocess.Popen[bytes]) -> int:
 
 
 def alive(numbers: list[int]) -> list[int]:
-    among = keeper.processes()
+    among = reaper.processes()
     return [number for number in numbers if number in among and among[number][0] != "Z"]
 
 
@@ -65,12 +65,12 @@ def started(tmp_path: Path) -> Path:
 
 
 def family(started: Path, last: str = "time.sleep(600)") -> tuple[subprocess.Popen[bytes], list[int]]:
-    """A keeper of a worker with three children, and the process ids of the four, the worker's first."""
+    """A reaper of a worker with three children, and the process ids of the four, the worker's first."""
     process = kept(sys.executable, "-c", FAMILY.replace("LAST", last), str(started))
     wait_until(started.exists)
-    wait_until(lambda: len(keeper.below(process.pid, keeper.processes())) == 4)
-    worker = next(n for n, fields in keeper.processes().items() if int(fields[keeper.PARENT]) == process.pid)
-    others = [number for number in keeper.below(process.pid, keeper.processes()) if number != worker]
+    wait_until(lambda: len(reaper.below(process.pid, reaper.processes())) == 4)
+    worker = next(n for n, fields in reaper.processes().items() if int(fields[reaper.PARENT]) == process.pid)
+    others = [number for number in reaper.below(process.pid, reaper.processes()) if number != worker]
     return process, [worker, *others]
 
 
@@ -104,21 +104,21 @@ def test_when_all_of_it_is_stopped(started: Path) -> None:
 
 def test_when_the_search_is_killed(started: Path) -> None:
     worker = [sys.executable, "-c", FAMILY.replace("LAST", "time.sleep(600)"), str(started)]
-    line = [sys.executable, "-I", "-S", keeper.PROGRAM, "2", *worker]
+    line = [sys.executable, "-I", "-S", reaper.PROGRAM, "2", *worker]
     program = "import subprocess as s, sys, time; s.Popen(sys.argv[1:], stdin=s.PIPE); time.sleep(600)"
     search = subprocess.Popen([sys.executable, "-c", program, *line])
     wait_until(started.exists)
-    wait_until(lambda: len(keeper.below(search.pid, keeper.processes())) == 5)
-    all_of_it = keeper.below(search.pid, keeper.processes())
+    wait_until(lambda: len(reaper.below(search.pid, reaper.processes())) == 5)
+    all_of_it = reaper.below(search.pid, reaper.processes())
     search.kill()
     search.wait()
     wait_until(lambda: alive(all_of_it) == [], 20)
 
 
-def test_when_the_keeper_is_killed_the_worker_ends() -> None:
+def test_when_the_reaper_is_killed_the_worker_ends() -> None:
     process = kept("/bin/sleep", "600")
-    wait_until(lambda: len(keeper.below(process.pid, keeper.processes())) == 1)
-    (worker,) = keeper.below(process.pid, keeper.processes())
+    wait_until(lambda: len(reaper.below(process.pid, reaper.processes())) == 1)
+    (worker,) = reaper.below(process.pid, reaper.processes())
     process.kill()
     process.wait()
     wait_until(lambda: alive([worker]) == [], 20)
@@ -126,7 +126,7 @@ def test_when_the_keeper_is_killed_the_worker_ends() -> None:
 
 def test_signals_to_all_processes_of_a_job_do_not_end_it() -> None:
     process = kept("/bin/sleep", "600")
-    wait_until(lambda: len(keeper.below(process.pid, keeper.processes())) == 1)
+    wait_until(lambda: len(reaper.below(process.pid, reaper.processes())) == 1)
     for number in STOPPING:
         os.kill(process.pid, number)
     time.sleep(0.2)
@@ -136,7 +136,7 @@ def test_signals_to_all_processes_of_a_job_do_not_end_it() -> None:
 
 def test_a_byte_on_the_pipe_reaches_the_worker_as_sigterm() -> None:
     process = kept("/bin/sleep", "600")
-    wait_until(lambda: len(keeper.below(process.pid, keeper.processes())) == 1)
+    wait_until(lambda: len(reaper.below(process.pid, reaper.processes())) == 1)
     assert process.stdin is not None
     process.stdin.write(b".")
     process.stdin.flush()
@@ -145,5 +145,5 @@ def test_a_byte_on_the_pipe_reaches_the_worker_as_sigterm() -> None:
 
 def test_it_heeds_the_signals_that_the_search_heeds() -> None:
     """It cannot import the list: it runs without the packages of the project, to start in milliseconds."""
-    assert set(keeper.SPARED) == set(STOPPING)
-    assert not re.search(r"^(from|import) search", Path(keeper.PROGRAM).read_text(), re.MULTILINE)
+    assert set(reaper.SPARED) == set(STOPPING)
+    assert not re.search(r"^(from|import) search", Path(reaper.PROGRAM).read_text(), re.MULTILINE)

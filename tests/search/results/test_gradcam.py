@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.results.looks import MOST_BYTES, Looks, read_looks, write_looks
+from search.results.gradcam import MOST_BYTES, Looks, read_looks, write_looks
 
 MADE = "2026-01-01T00:00:00+00:00"
 

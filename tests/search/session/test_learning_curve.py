@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from search.jobs import Failure, FailureCause, FoldJob, Job, Outcome, ReferenceJob, ReferenceResult
-from search.session.parts import FIRST, PartQueue, PartTerms
+from search.session.learning_curve import FIRST, PartQueue, PartTerms
 from search.session.references import AFTERWARDS, ReferenceQueue, use_spare_time
 from search.session.session import Session
 from search.session.signals import StopRequest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.data.parts import part_of
+from search.data.subsets import part_of
 
 LABELS = np.repeat([0, 1, 2], [80, 40, 8]).astype(np.int16)
 ROWS = np.arange(4, 128, dtype=np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.results.looks import HALF, Looks
+from search.results.gradcam import HALF, Looks
 
 MOST_OF_IT = 0.5  # share of the picture above HALF from which no place can be named
 _PLACES = (

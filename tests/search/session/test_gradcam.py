@@ -15,10 +15,10 @@ from search.commands.report import pictures_of, summary_of
 from search.executors.base import Executor
 from search.executors.factory import open_executor
 from search.jobs import Failure, FailureCause, Job, Looked, LookJob, Outcome
-from search.results.looks import Looks, read_looks
+from search.results.gradcam import Looks, read_looks
 from search.results.progress import Ending
 from search.results.shipped import Example
-from search.session.looks import LOADING, look_jobs, look_seconds, looking, looks_of
+from search.session.gradcam import LOADING, look_jobs, look_seconds, looking, looks_of
 from search.session.run import run
 from search.session.session import Asked
 from search.stats.selection import Member

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.jobs import Looked, LookJob, Outcome
-from search.results.looks import Looks
+from search.results.gradcam import Looks
 from search.results.shipped import PICTURES, UNSURE, Example
 from search.stats.selection import Member
 from storage import ChoiceRecord

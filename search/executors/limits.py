@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.executors.keeper import below
+from search.executors.reaper import below
 from search.jobs import FailureCause
 from search.text import duration_of
 
@@ -38,14 +38,14 @@ class Use:
     memory: int  # bytes
 
 
-def use_of(keeper: int, among: Mapping[int, Sequence[str]], above: float = math.inf) -> Use | None:
-    """What the processes below a keeper use, among the result of `keeper.processes`; None if nothing is known.
+def use_of(reaper: int, among: Mapping[int, Sequence[str]], above: float = math.inf) -> Use | None:
+    """What the processes below a reaper use, among the result of `reaper.processes`; None if nothing is known.
 
     Pages that several of them share are counted once, if they seem to use more than `above` bytes.
     """
-    if keeper not in among:
+    if reaper not in among:
         return None
-    pids = [keeper, *below(keeper, among)]
+    pids = [reaper, *below(reaper, among)]
     fields = [among[pid] for pid in pids]
     ticks = sum(int(ticks) for of in fields for ticks in (*of[OWN_TICKS], *of[WAITED_TICKS]))
     memory = sum(int(of[PAGES]) for of in fields) * os.sysconf("SC_PAGE_SIZE")

@@ -11,7 +11,7 @@ import pytest
 from search.executors.base import Doing, Replaced
 from search.jobs import ComposeJob, DescribeJob, FitOptions, FoldJob, Job, LookJob, ReferenceJob, RefitJob, Step
 from search.results.progress import Activity, Progress
-from search.session.doing import Activities, replaced
+from search.session.activity import Activities, replaced
 from tests.search.session.instant import Instant
 from tests.search.session.sessions import Watcher, a_plan, new_study, sit
 

@@ -1,12 +1,12 @@
-"""The keeper: a small process between the search and one worker, which ends all that the worker started.
+"""The reaper: a small process between the search and one worker, which ends all that the worker started.
 
-`python keeper.py FD COMMAND…` starts the command in a session of its own, with the file descriptor FD. Standard input
+`python reaper.py FD COMMAND…` starts the command in a session of its own, with the file descriptor FD. Standard input
 is a pipe that the search holds open. When it closes, because the search wants that or was killed, or when the worker
-ends by itself, the keeper ends every process that came of the worker, also those that left its session, and then ends
+ends by itself, the reaper ends every process that came of the worker, also those that left its session, and then ends
 as the worker did. A byte on the pipe is passed on as SIGTERM, upon which a worker writes into its log where it is.
 
 The program imports the standard library alone, so it starts in milliseconds. What shows it processes that left the
-session, and ends the worker where the keeper is killed, exists on Linux only: PR_SET_CHILD_SUBREAPER and
+session, and ends the worker where the reaper is killed, exists on Linux only: PR_SET_CHILD_SUBREAPER and
 PR_SET_PDEATHSIG, https://man7.org/linux/man-pages/man2/prctl.2.html.
 """
 
@@ -88,7 +88,7 @@ def _prctl(option: int, value: int) -> None:
 
 def _start(command: Sequence[str]) -> int:
     """Start the worker; returns its process id."""
-    keeper, worker = os.getpid(), os.fork()
+    reaper, worker = os.getpid(), os.fork()
     if worker:
         return worker
     try:
@@ -98,7 +98,7 @@ def _start(command: Sequence[str]) -> int:
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         _prctl(PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == keeper:  # it may have been killed before the line above
+        if os.getppid() == reaper:  # it may have been killed before the line above
             os.execv(command[0], list(command))  # noqa: S606 - no shell
     finally:
         os._exit(127)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from search.jobs import FitOptions, FoldJob
-from search.session.kept import forget, is_intact, model_of, weights_of
+from search.session.weight_files import forget, is_intact, model_of, weights_of
 from search.study.folder import StudyFolder
 
 

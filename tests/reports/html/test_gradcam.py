@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from reports.html.looks import look
+from reports.html.gradcam import look
 from reports.html.study import render, write
-from reports.wording.looks import about, place
-from search.results.looks import Looks
+from reports.wording.gradcam import about, place
+from search.results.gradcam import Looks
 from search.results.pictures import Pictures, rows_shown
 from search.results.summary import StudySummary
 from tests.reports.html.test_browser import CONTRAST
