@@ -304,9 +304,15 @@ class Finish:
         return (*longest_first, *made)
 
     def _fits(self, trials: Sequence[TrialRecord], left: float) -> bool:
-        """Whether there is time to train these trials on all images; the reserve had the same safety factor."""
-        packing = packing_seconds(len(trials), self.slowness) if len(trials) > 1 else 0.0
-        return packing + refit_seconds(trials, self.plan.folds, self.session.executor.slots) <= left * WITH_CARE
+        """Whether there is time to train these trials on all images, and to make one model of them.
+
+        A single one, without which there is no model, is made without a safety factor: the reserve had the same one.
+        """
+        training, networks = refit_seconds(trials, self.plan.folds, self.session.executor.slots), len(trials)
+        if networks == 1:
+            return training <= left * WITH_CARE
+        packing = packing_seconds(networks, self.slowness) + combining_seconds(networks, self.slowness)
+        return training + packing <= left
 
     def _kept(self, trial: TrialRecord) -> list[int]:
         """The folds of the search whose trained weights are kept."""
