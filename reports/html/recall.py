@@ -12,7 +12,7 @@ from reports.wording import recall as words
 from search.results.recall import Recall, recalls
 from search.results.summary import StudySummary
 
-_WIDE, _HIGH, _PAD = 180.0, 22.0, 7.0
+_WIDE, _HIGH, _PAD = 120.0, 22.0, 7.0
 
 
 @dataclass(frozen=True)
