@@ -18,12 +18,19 @@ from storage.records import FoldRecord, TrialRecord
 STRIP_WIDTH, STRIP_HEIGHT = 132, 20
 
 
+_LEAST_SPAN = 0.05  # of the axis of scores that hardly differ
+
+
 @dataclass(frozen=True)
 class Limits:
     """The range of an axis."""
 
     low: float
     high: float
+
+    def __contains__(self, value: float) -> bool:
+        """Whether a value lies on the axis; NaN does not."""
+        return self.low <= value <= self.high
 
 
 def strip_limits(data: StudySummary, rows: Sequence[TrialRow | ReferenceRow]) -> Limits:
@@ -40,6 +47,20 @@ def score_limits(data: StudySummary, scores: Sequence[float]) -> Limits:
         return Limits(0.0, min(max(values), 2.5 * data.chance if math.isfinite(data.chance) else max(values)) or 1.0)
     low, high = math.floor(min(values) * 20 - 0.3) / 20, math.ceil(max(values) * 20) / 20
     return Limits(low, high if high > low else low + 0.05)
+
+
+def detail_limits(data: StudySummary, scores: Sequence[float]) -> Limits:
+    """The range of an axis on which scores can be told apart: with chance only if they then still take half of it."""
+    whole = score_limits(data, scores)
+    known = [score for score in scores if score in whole]
+    if not known:
+        return whole
+    low, high = min(known), max(known)
+    span = max(high - low, _LEAST_SPAN)
+    if not math.isfinite(data.chance) or max(low - data.chance, data.chance - high) <= span:
+        return whole
+    room = span / 10
+    return Limits(max(low - room, 0.0), min(high + room, max(METRICS[data.metric].bound, high)))
 
 
 def strip(row: TrialRow | ReferenceRow, limits: Limits, chance: float) -> Markup:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reports.html import svg
-from reports.html.charts import Limits, score_limits
+from reports.html.charts import Limits, detail_limits
 from reports.wording import study as words
 from reports.wording.values import metric_words, number
 from search.results.importance import evenly
@@ -29,6 +29,7 @@ class History:
 
     drawing: Markup
     states: tuple[tuple[str, str], ...]  # (CSS class, words) of each state of which a point is drawn
+    chance: bool  # whether it is drawn
 
 
 def history(data: StudySummary) -> History | None:
@@ -37,7 +38,7 @@ def history(data: StudySummary) -> History | None:
         return None
     rows = sorted((row for row in data.rows if row.score is not None), key=lambda row: row.number)
     complete = [row for row in rows if row.rank is not None]
-    limits = score_limits(data, [row.score for row in rows if row.score is not None])
+    limits = detail_limits(data, [row.score for row in rows if row.score is not None])
     last = rows[-1].number
     x = svg.linear(0, last, _LEFT + _PAD, _WIDE - _RIGHT - _PAD)
     y = svg.linear(limits.low, limits.high, _HIGH - _BOTTOM, _TOP)
@@ -47,7 +48,7 @@ def history(data: StudySummary) -> History | None:
         *_axes(data, limits, last, x, y),
         *(_point(data, row, x, y, 3.0 if crowded else 4.5) for row in drawn),
         svg.path(_corners(data, complete, last, x, y), "so-far", "best so far"),
-        *_chance_line(data, y),
+        *(_chance_line(data, y) if data.chance in limits else ()),
     ]
     label = (
         f"Score of each trial in order of number, and the best so far; the best is {number(data.best.score)} "
@@ -57,6 +58,7 @@ def history(data: StudySummary) -> History | None:
     return History(
         svg.picture(_WIDE, _HIGH, label, *parts, class_="history crowded" if crowded else "history"),
         tuple((state.value, _ended(data, rows_)) for state, rows_ in ended.items() if rows_),
+        data.chance in limits,
     )
 
 
@@ -79,8 +81,6 @@ def _axes(data: StudySummary, limits: Limits, last: int, x: svg.Scale, y: svg.Sc
 
 
 def _chance_line(data: StudySummary, y: svg.Scale) -> list[Markup]:
-    if not math.isfinite(data.chance):
-        return []
     at = y(data.chance)
     above = at - 6 if at > _TOP + 20 else at + 18
     return [

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reports.html import svg
-from reports.html.charts import Limits, score_limits
+from reports.html.charts import Limits, detail_limits
 from reports.wording.values import count, metric_words, number, shortened, value_words, visible
 from search.results.importance import evenly
 from search.results.summary import StudySummary, TrialRow
@@ -28,6 +28,7 @@ class Slice:
 
     name: str
     drawing: Markup
+    chance: bool  # whether it is drawn
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ def slices(data: StudySummary, space: Space | None, names: Sequence[str]) -> lis
     rows = _complete(data)
     if len(rows) < MIN_TRIALS:
         return []
-    limits = score_limits(data, [row.score for row in rows if row.score is not None])
-    return [Slice(visible(name), _slice(data, name, space, rows, limits)) for name in names[:_MAX_SLICES]]
+    limits = detail_limits(data, [row.score for row in rows if row.score is not None])
+    drawn, chance = names[:_MAX_SLICES], data.chance in limits
+    return [Slice(visible(name), _slice(data, name, space, rows, limits), chance) for name in drawn]
 
 
 def pair(data: StudySummary, space: Space | None, names: Sequence[str]) -> Pair | None:
@@ -76,7 +78,7 @@ def _complete(data: StudySummary) -> list[TrialRow]:
 def _slice(data: StudySummary, name: str, space: Space | None, rows: Sequence[TrialRow], limits: Limits) -> Markup:
     having = [row for row in rows if name in row.params]
     scale = value_scale(name, [row.params[name] for row in having], space)
-    across = svg.linear(0.0, 1.0, _LEFT + 14, _WIDE - _RIGHT)
+    across = svg.linear(0.0, 1.0, _LEFT + 14, _WIDE - _RIGHT - 10)
     y = svg.linear(limits.low, limits.high, _HIGH - _BOTTOM, _TOP)
 
     def place(row: TrialRow) -> tuple[float, float]:
@@ -89,7 +91,7 @@ def _slice(data: StudySummary, name: str, space: Space | None, rows: Sequence[Tr
         parts.append(svg.line(_LEFT, y(value), _WIDE - _RIGHT, y(value), "grid"))
         parts.append(svg.text(_LEFT - 6, y(value) + 4, f"{value:g}", anchor="end", class_="tick"))
     parts += _below(scale, across, _HIGH - _BOTTOM)
-    if math.isfinite(data.chance):
+    if data.chance in limits:
         parts.append(svg.line(_LEFT, y(data.chance), _WIDE - _RIGHT, y(data.chance), "chance"))
     marked = {row.number for row in (data.best,) if row is not None}
     saved = {n for n, _ in data.chosen.members} if data.chosen else set()
@@ -132,7 +134,7 @@ def _pair(first: str, second: str, space: Space | None, rows: Sequence[TrialRow]
 
 def _below(scale: Scale, across: svg.Scale, level: float) -> list[Markup]:
     """The labels under a drawing; the first and the last stay inside."""
-    parts = [svg.line(across(0.0) - 14, level, across(1.0), level, "grid")]
+    parts = [svg.line(across(0.0) - 14, level, across(1.0) + 10, level, "grid")]
     for at, label in scale.labels:
         anchor = "middle" if 0.12 < at < 0.88 else "start" if at <= 0.12 else "end"
         shift = {"start": -8, "end": 8}.get(anchor, 0)

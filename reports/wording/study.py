@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 
@@ -268,6 +269,11 @@ def _chance_words(data: StudySummary, row: TrialRow) -> str:
         return ""
     # 0.72 of 27 images may be luck, but "no better than chance" would be wrong.
     return ": no better than chance" if abs(row.score - data.chance) < 0.05 else ": not clearly better than chance"
+
+
+def chance_outside(data: StudySummary) -> str:
+    """Where chance lies, beside a drawing that does not reach so far; '' where there is none."""
+    return f"Chance, {number(data.chance)}, is far outside of the drawing." if math.isfinite(data.chance) else ""
 
 
 def _folds_won(data: StudySummary, base: TrialRow) -> str:

@@ -8,7 +8,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from reports.html.charts import detail_limits, score_limits
 from reports.html.page import unbroken
 from reports.html.recall import recall_rows
 from reports.html.scatter import Box, log_ticks, scatter
@@ -269,3 +272,24 @@ def test_ends_are_told_in_words_and_what_was_stored_stands_below() -> None:
     shown = section(render(example().data()), "unfinished")
     assert "Too little memory" in shown and "out of memory" in shown
     assert shown.index("Failed: no result") < shown.index("Stopped to save time")
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=9))
+def test_scores_take_at_least_half_of_an_axis_with_chance_or_else_it_is_left_out(scores: list[float]) -> None:
+    data = example().data()
+    limits = detail_limits(data, scores)
+    assert all(score in limits for score in scores)
+    spread = max(max(scores) - min(scores), 0.05)
+    beside = max(min(scores) - data.chance, data.chance - max(scores))
+    assert (data.chance in limits) == (beside <= spread)
+    assert beside > spread or limits == score_limits(data, scores)
+
+
+def test_where_chance_is_far_from_all_scores_the_history_and_the_slices_say_so_instead_of_drawing_it() -> None:
+    records = many(MIN_TRIALS + 1)
+    near, far = render(records.data()), render(replace(records.data(), chance=-3.0))
+    for page, drawn in ((near, True), (far, False)):
+        for name in ("history", "parameters"):
+            shown = section(page, name)
+            assert ('class="chance"' in shown) == ('<span class="key dash">chance</span>' in shown) == drawn
+            assert ("Chance, -3.000, is far outside of the drawing." in shown) == (not drawn)
