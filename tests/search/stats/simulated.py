@@ -26,6 +26,12 @@ class Simulated:
     probabilities: NDArray[np.float32]  # [trials, images, 2]
     labels: NDArray[np.int64]  # [images]
     truth: NDArray[np.float64]  # [trials] accuracy on the population
+    right: NDArray[np.bool_]  # [trials, population] whether the prediction of an image is right
+
+    def true(self, weights: NDArray[np.float64]) -> float:
+        """The accuracy of an ensemble of trials with these weights [trials] on the population; a tie is half right."""
+        votes = weights @ self.right / weights.sum()
+        return float(np.mean(np.where(np.isclose(votes, 0.5), 0.5, votes > 0.5)))
 
 
 def studies(number: int, *, images: int, trials: int, spread: float, accuracy: float = 0.8) -> Iterator[Simulated]:
@@ -36,11 +42,12 @@ def studies(number: int, *, images: int, trials: int, spread: float, accuracy: f
         difficulty = rng.normal(0, 1.5, images + POPULATION)
         ability = 1.4 * np.log(accuracy / (1 - accuracy)) + rng.normal(0, spread, trials)
         chance = 1 / (1 + np.exp(difficulty[None, :] - ability[:, None]))
-        drawn = rng.uniform(size=(trials, images))
-        shared = np.where(rng.uniform(size=(trials, images)) < 0.5, drawn, rng.uniform(size=images)[None, :])
-        right = shared < chance[:, :images]
-        predicted = np.where(right, labels, 1 - labels)
-        yield Simulated(np.eye(2, dtype=np.float32)[predicted] * 0.6 + 0.2, labels, chance.mean(axis=1))
+        drawn = rng.uniform(size=chance.shape)
+        shared = np.where(rng.uniform(size=chance.shape) < 0.5, drawn, rng.uniform(size=chance.shape[1])[None, :])
+        right = shared < chance
+        predicted = np.where(right[:, :images], labels, 1 - labels)
+        probabilities = np.eye(2, dtype=np.float32)[predicted] * 0.6 + 0.2
+        yield Simulated(probabilities, labels, chance.mean(axis=1), right[:, images:])
 
 
 def evidence(
