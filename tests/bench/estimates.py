@@ -194,7 +194,8 @@ def real(folder: Path | None) -> None:
         several = sum(each.members > 1 for each in results)
         print(
             f"            the best trial on all images better by {more:.1f}; "
-            f"optimism of networks by early stopping {early:.1f}; {several} of {len(results)} saved models are ensembles",
+            f"optimism of networks by early stopping {early:.1f}; "
+            f"{several} of {len(results)} saved models are ensembles",
             flush=True,
         )
         gains = [100 * (each.fold_ensemble_truth - each.refit_truth) for each in results]
