@@ -35,11 +35,13 @@ except KeyboardInterrupt as stopped:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of pictures, as the current one."""
-    folder, before = tmp_path_factory.mktemp("python"), Path.cwd()
+    """A folder of pictures, as the current one, and one core: so there is one worker, and graphs are traced once."""
+    folder, before, cores = tmp_path_factory.mktemp("python"), Path.cwd(), os.sched_getaffinity(0)
     make_pictures(folder / "pictures", {"left": 15, "top": 12})
     os.chdir(folder)
+    os.sched_setaffinity(0, {sorted(cores)[os.getpid() % len(cores)]})
     yield folder
+    os.sched_setaffinity(0, cores)
     os.chdir(before)
 
 
