@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def predict(
     probabilities, or that remembers no training images though `unknown` asks for them.
     """
     needs, known = described(model), _remembered(model) if unknown else None
-    network = load(model)
+    network = _at_hand(model)
     says = (None, *needs.image_shape), (None, len(needs.classes))
     if (network.input_shape, network.output_shape) != says:
         raise UsageError(
@@ -176,6 +177,19 @@ _LEFT_OUT = re.compile(r"(:|\.|: it is) left out( without decoding it)?\.$", re.
 
 def _is_stray(file: InputFile, remark: FileRemark) -> bool:
     return not file.named and remark.kind == "not an image" and file.path.suffix.lower() not in IMAGE_ENDINGS
+
+
+def _at_hand(model: Path) -> Any:
+    """The loaded model; that of the call before where it is the same file: loading and tracing take seconds."""
+    if not model.is_file():
+        return load(model)
+    found = model.stat()
+    return _of_file(model, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _of_file(model: Path, *_state: int) -> Any:
+    return load(model)
 
 
 def load(path: Path) -> Any:

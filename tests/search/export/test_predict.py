@@ -127,6 +127,15 @@ def test_rows_add_up_to_1(constant: Callable[[str, float], Path], tmp_path: Path
     assert answers(constant("softmax", 0.0), tmp_path) == [(0.5, 0.5)] * 3
 
 
+def test_a_file_that_was_written_anew_is_loaded_anew(constant: Callable[[str, float], Path], tmp_path: Path) -> None:
+    """The last model stays loaded, for many calls one after another in a notebook."""
+    model, pictures = constant("softmax", 0.0), make_pictures(tmp_path / "pictures", {"a": 3}, size=8)
+    before = [list(predict(model, list_inputs([pictures]))) for _ in range(2)]
+    assert before[0] == before[1] and before[0][0].probabilities == (0.5, 0.5)
+    saved(model)
+    assert all(answer.probabilities[1] > 0.5 for answer in predict(model, list_inputs([pictures])))
+
+
 def test_nan_is_never_an_answer(constant: Callable[[str, float], Path], tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"model\.keras answers NaN: 2 of its 2 arrays of weights hold NaN or infinity; `search export"
