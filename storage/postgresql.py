@@ -253,9 +253,11 @@ def _step(url: ServerUrl, error: BaseException | None) -> str:
         return "See that PGPASSWORD or ~/.pgpass has the password of this user"
     if f'database "{url.database}" does not exist' in words:
         host = url.host or url.options.get("host")
-        options = [("-h", host), ("-p", url.port and str(url.port)), ("-U", url.user)]
-        command = ["createdb", *(word for name, value in options if value for word in (name, value)), url.database]
-        return f"Make the database {url.database!r} with `{shlex.join(command)}`, or name one that is there"
+        command = ["createdb"]
+        for option, value in (("-h", host), ("-p", url.port), ("-U", url.user)):
+            command += [option, str(value)] if value else []
+        made = shlex.join([*command, url.database])
+        return f"Make the database {url.database!r} with `{made}`, or name one that is there"
     if re.search(r"SSL (?!encryption)|sslmode|sslrootcert|certificate", words):
         return "See that sslmode and sslrootcert in the URL fit the server"
     return "See that it runs and can be reached, and that this user may connect"

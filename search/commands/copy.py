@@ -153,7 +153,10 @@ def _made(goal: Place, origin: Place, parts: list[str]) -> Iterator[None]:
     except (UsageError, StorageError):
         if not was_begun and not any(goal.path.rglob("*study.db*")):
             for path in list(goal.path.iterdir()) if was_there else [goal.path]:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
         raise
 
 

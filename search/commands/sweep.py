@@ -90,7 +90,7 @@ def _request(cell: Cell) -> Request:
 
 def _reach_servers(requests: Sequence[Request]) -> None:
     """Raises StorageError for one that is away: each study, and each line of the table, would say the same."""
-    for url in {request.config.storage for request in requests} - {None}:
+    for url in {url for request in requests if (url := request.config.storage)}:
         studies_on(ServerUrl.parse(url))
 
 
