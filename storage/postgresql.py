@@ -6,6 +6,8 @@ removed as one thing. There are no older revisions: the first release that knew 
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -221,10 +223,8 @@ def explained(url: ServerUrl, *, writing: bool) -> Iterator[None]:
         yield
     except DBAPIError as error:
         if is_lost(error):
-            raise LostError(
-                f"{url}: its server cannot be used ({_line(error.orig)}). See that it runs and can be reached, and "
-                "that PGPASSWORD or ~/.pgpass has the password; what is committed is safe."
-            ) from error
+            why, step = _line(error.orig), _step(url, error.orig)
+            raise LostError(f"{url}: its server cannot be used ({why}). {step}; what is committed is safe.") from error
         raise StorageError(f"{url}: {_in_words(error.orig)}.") from error
     except StatementError as error:
         raise StorageError(_of_value(url, error.orig or error, writing=writing)) from error
@@ -239,6 +239,28 @@ def is_lost(error: DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None) or ""
     never = isinstance(error.orig, psycopg.OperationalError) and not state
     return error.connection_invalidated or never or state.startswith(("08", "57P"))
+
+
+def _step(url: ServerUrl, error: BaseException | None) -> str:
+    """What to do where no connection was made. Such an error has no SQLSTATE, only libpq's English or translated words.
+
+    Source: https://www.postgresql.org/docs/16/libpq-status.html, PQconnectionNeedsPassword.
+    """
+    words = str(error)
+    if getattr(getattr(error, "pgconn", None), "needs_password", False):
+        return "It asks for a password: set PGPASSWORD, or write it into ~/.pgpass"
+    if "password authentication failed" in words:
+        return "See that PGPASSWORD or ~/.pgpass has the password of this user"
+    if f'database "{url.database}" does not exist' in words:
+        host = url.host or url.options.get("host")
+        command = ["createdb"]
+        for option, value in (("-h", host), ("-p", url.port), ("-U", url.user)):
+            command += [option, str(value)] if value else []
+        made = shlex.join([*command, url.database])
+        return f"Make the database {url.database!r} with `{made}`, or name one that is there"
+    if re.search(r"SSL (?!encryption)|sslmode|sslrootcert|certificate", words):
+        return "See that sslmode and sslrootcert in the URL fit the server"
+    return "See that it runs and can be reached, and that this user may connect"
 
 
 def _in_words(error: BaseException | None) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from storage.errors import StorageError
 
@@ -48,7 +48,7 @@ class ServerUrl:
         """
         try:
             parts = urlsplit(text)
-            port, options = parts.port, dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
+            options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True))
         except ValueError:  # whose message may quote a part of a password
             raise ValueError(f"must be a URL such as {FORM}") from None
         if parts.scheme not in _SCHEMES:
@@ -64,7 +64,7 @@ class ServerUrl:
         if unknown := [name for name in options if name not in _OPTIONS]:
             raise ValueError(f"can have the options {', '.join(_OPTIONS)}, but not {unknown[0]!r}")
         user = None if parts.username is None else unquote(parts.username)
-        url = cls(parts.hostname, database, user or None, port, None, options)
+        url = cls(parts.hostname, database, user or None, _port(parts), None, options)
         return url.of_study(study) if study else url
 
     def of_study(self, name: str) -> ServerUrl:
@@ -93,6 +93,19 @@ class ServerUrl:
         study = "" if self.study is None else f"/{self.study}"
         options = f"?{urlencode(self.options)}" if self.options else ""
         return f"postgresql://{user}{host}{port}/{quote(self.database, safe='')}{study}{options}"
+
+
+def _port(parts: SplitResult) -> int | None:
+    """None: the default. Raises ValueError, whose message has a number only: words may be a password without a host."""
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        given = parts.netloc.rpartition(":")[2]
+        got = f", got {given}" if re.fullmatch(r"[0-9]{1,5}", given) else ""
+        raise ValueError(f"must have a port from 1 to 65535{got}: {FORM.replace('/DATABASE', ':PORT/DATABASE')}")
+    return port
 
 
 def is_url(text: str) -> bool:

@@ -51,7 +51,7 @@ _TABLE = {
         "search.samplers.catalog spaces storage"
     ),
     "search.results": (
-        "search.files search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
+        "search.files search.seeds search.stats search.diagnosis search.samplers.optuna_study search.study.evidence "
         "search.study.explanation search.study.folder search.data.names search.data.series spaces storage"
     ),
     "search.trackers": (

@@ -72,7 +72,7 @@ def test_a_study_that_is_on_the_server_already_is_gone_on_with_if_it_is_the_same
     other = search_here("run", pictures, "--preset", "question", "--dir", "b", "--storage", url, cwd=tmp_path)
     assert other.returncode == 2
     assert "is another study" in other.stderr and "Give another name" in other.stderr
-    assert not (tmp_path / "b" / "study.db").exists()
+    assert not (tmp_path / "b").exists()
     same = search("run", pictures, *FLAGS, "--dir", "c", "--storage", url, cwd=tmp_path)
     assert same.returncode == 0, same.stderr
     assert rows(tmp_path / "c")[:1] == begun

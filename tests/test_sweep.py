@@ -13,6 +13,7 @@ import pytest
 
 from tests.commands import fold_rows, search, search_here, start, table, trials_of
 from tests.pictures import make_pictures
+from tests.storage import servers
 
 SETTINGS = "[settings]\ntrials = 1\nfolds = 2\nlock_box = false\n[settings.training]\nmax_epochs = 1\n"
 
@@ -39,7 +40,7 @@ def test_every_study_is_searched_once_and_a_broken_one_is_told_of(pictures: Path
     study = tmp_path / "tried" / "shapes-cnn-0"
     assert (study / "report.html").is_file() and (study / "models" / "choice.keras").is_file()
     problem = next(one["problem"] for one in json.loads(done.stdout)["studies"] if one["data"] == "alone")
-    assert "one class only" in problem
+    assert "one class only" in problem and not (tmp_path / "tried" / "alone-cnn-0").exists()
 
     before = fold_rows(study)
     again = search_here("sweep", path, "--workers", "0", "--quiet", cwd=tmp_path)
@@ -54,6 +55,16 @@ def test_every_study_is_searched_once_and_a_broken_one_is_told_of(pictures: Path
     assert unwritten.returncode == 1, unwritten
     problems = {one["data"]: one["problem"] for one in json.loads(unwritten.stdout)["studies"]}
     assert problems["shapes"].startswith("its report cannot be written: ") and "one class only" in problems["alone"]
+
+
+def test_a_server_that_is_away_is_told_once_and_nothing_is_made(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    path = written(tmp_path, pictures)
+    url = f"postgresql://ada@127.0.0.1:{servers.free_port()}/db"
+    path.write_text(path.read_text().replace("[settings]\n", f'[settings]\nstorage = "{url}"\n'))
+    done = search_here("sweep", path, "--workers", "0", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("its server cannot be used") == 1, done
+    assert done.stdout == "" and [one.name for one in tmp_path.iterdir()] == ["tried.toml"]
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def _notes(remarks: Sequence[Remark]) -> list[str]:
     if not remarks:
         return []
     left_out = sum(note.left_out for note in remarks)
-    lines = [f"notes: {len(remarks)}, of which {left_out} on files left out"]
+    lines = [f"notes: {len(remarks):,}" + (f"; {values.count(left_out, 'file')} left out" if left_out else "")]
     kinds: dict[tuple[bool, str], list[Remark]] = {}
     # How the folder is read comes first: where that is wrong, nothing else matters.
     for note in sorted(remarks, key=lambda note: note.kind not in _READING):

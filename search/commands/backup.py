@@ -16,6 +16,7 @@ from search.data.groups import is_table
 from search.errors import UsageError, writing
 from search.manifest import about
 from search.results.checked import Checked
+from search.results.nested import other_searches
 from search.session.plan import fold_seed
 from search.stats.metrics import METRICS, max_scores, scores
 from search.study import config as toml
@@ -152,6 +153,8 @@ def _contents(folder: StudyFolder, store: Store) -> Iterator[Checked]:
     yield Checked("choices", len(choices))
     if folder.model.is_file():
         yield Checked("model", 1, tuple(_model(folder, record, {choice.made for choice in choices})))
+    if outers := [outer for outer in folder.outers if outer.begun]:
+        yield Checked("outer folds", len(outers), tuple(other_searches(folder, store)))
     if own := [folder.explanation(*numbers) for numbers in explanations(folder)]:
         yield Checked("explanations", len(own), tuple(problem for path in own for problem in _explanation(path)))
 

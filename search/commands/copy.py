@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from search.commands.backup import copy_files, copy_settings
 from search.errors import UsageError, writing
 from search.results.copied import CopiedStudy
 from search.results.nested import is_outer_fold
-from search.seeds import derive
 from search.study.folder import StudyFolder
 from search.text import command_line
-from storage import Copied, ServerUrl, Store, is_url, name_for, studies_on
+from storage import Copied, ServerUrl, StorageError, Store, is_url, name_for, studies_on
 from storage import copy as copy_database
 
 Database = Path | ServerUrl
@@ -37,15 +38,14 @@ def copy(
     goal = _goal(target, origin)
     parts = _parts(origin)
     targets = {outer: _part(goal, outer) for outer in parts}
-    if isinstance(goal, StudyFolder):
-        _make(goal, origin, list(parts))
     if isinstance(goal, ServerUrl) and goal.study in {url.study for url in studies_on(goal.where)}:
         copy_database(parts[""], goal)  # compares them: where another study is, no outer fold is written beside it
     rows: dict[str, int] = {}
     copied: Copied | None = None
-    for outer, database in reversed(parts.items()):  # the study itself comes last, and is there only if all is
-        copied = copy_database(database, targets[outer], tell)
-        rows = {table: rows.get(table, 0) + count for table, count in copied.rows.items()}
+    with _made(goal, origin, list(parts)):
+        for outer, database in reversed(parts.items()):  # the study itself comes last, and is there only if all is
+            copied = copy_database(database, targets[outer], tell)
+            rows = {table: rows.get(table, 0) + count for table, count in copied.rows.items()}
     assert copied is not None  # noqa: S101 - the study itself is a part
     if isinstance(goal, StudyFolder) and isinstance(origin, StudyFolder):
         for outer in reversed(parts):
@@ -119,8 +119,7 @@ def _parts(origin: Place) -> dict[str, Database]:
     for name, url in found:  # another study may have such a name, or be left of one that had the study's name
         fold = int(name[2]) - 1
         with Store.open(url, read_only=True) as outer:
-            same = outer.study().seed == derive(study.seed, "outer", fold)
-            if same and is_outer_fold(outer, study.classes, images, assignment == fold):
+            if is_outer_fold(outer, study, images, assignment, fold):
                 own[name[1]] = url
     return own
 
@@ -138,8 +137,30 @@ def _part(goal: Place, outer: str) -> Database:
         raise UsageError(f"TO: an outer fold has the name of the study and -{outer}: {error}") from None
 
 
+@contextlib.contextmanager
+def _made(goal: Place, origin: Place, parts: list[str]) -> Iterator[None]:
+    """A folder, and its outer folds, with all but settings and results; within, the results are copied.
+
+    If no row is copied, nothing is left of it.
+    """
+    if not isinstance(goal, StudyFolder):
+        yield
+        return
+    was_there, was_begun = goal.path.exists(), (goal.path / _UNFINISHED).exists()
+    try:
+        _make(goal, origin, parts)
+        yield
+    except (UsageError, StorageError):
+        if not was_begun and not any(goal.path.rglob("*study.db*")):
+            for path in list(goal.path.iterdir()) if was_there else [goal.path]:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+        raise
+
+
 def _make(goal: StudyFolder, origin: Place, parts: list[str]) -> None:
-    """The folder, and its outer folds, with all but settings and results."""
     with writing(f"TO: {goal}", "name a folder that can"):
         goal.path.mkdir(exist_ok=True)
         (goal.path / _UNFINISHED).write_bytes(_mark_of(origin))

@@ -30,6 +30,11 @@ READING_SHARE = 0.1  # of the time that reading and drawing may take: with thous
 BETWEEN_FOLDS = 1.0  # seconds: after one outer fold and before the next no study is locked for a moment
 TICK_SECONDS = 0.2  # in which a signal is heeded
 
+WITHOUT_SETTINGS = (
+    "This study has no study.toml, as after copying it from a server, and what trains needs one: `search run IMAGES "
+    "--dir .`, in the study's folder, writes it anew."
+)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -120,7 +125,8 @@ def stored_of(folder: StudyFolder) -> StoredStudy:
         raise UsageError(f"{folder} has not begun, so there is nothing to report; `{starts}` starts it")
     searching = folder.searched  # before reading: what is stored later is shown by the next report
     with folder.read() as store:
-        return read_stored(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
+        stored = read_stored(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
+    return stored if folder.toml.is_file() else replace(stored, notes=(*stored.notes, WITHOUT_SETTINGS))
 
 
 def _wish(folder: StudyFolder) -> Wish:

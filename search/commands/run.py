@@ -70,8 +70,8 @@ def init(
         raise UsageError(f"{folder} is a study{before} already; `{folder.command('run')}` goes on with it{other}")
     with display.reading() as progress:
         prepared = prepare(request.config, folder.path, progress, warm_start=warm_start)
-    folder.make()
-    request.write(prepared.warm)
+    with folder.made():
+        request.write(prepared.warm)
     _show(folder, prepared, display)
     return folder
 
@@ -153,19 +153,13 @@ def search_with(
         raise UsageError(f"nothing to resume: {done.words}; {_next_steps(request, own, session.asked.options)}")
     if not done:
         check_room(folder.path, begun=begun)
-        folder.make()
-    display.study(title or str(folder), going_on=begun)
-    _show(folder, prepared, display, workers)
-    if done:
-        _sweep(folder)
-    else:
-        with logging_along(folder, session.log) as start_logging:
-
-            def begin() -> None:
-                request.write(prepared.warm)
-                start_logging()
-
-            ending = nested.run(folder, prepared, display.watching, executor=executor, asked=session.asked, begin=begin)
+    with contextlib.nullcontext() if done else folder.made():
+        display.study(title or str(folder), going_on=begun)
+        _show(folder, prepared, display, workers)
+        if done:
+            _sweep(folder)
+        else:
+            ending = _run(executor, request, prepared, session)
     problem = None if ending is Ending.STOPPED else without_result(folder, *session.asked.options)
     nothing_left = None
     if done:
@@ -173,6 +167,17 @@ def search_with(
         steps = "" if problem else f"; {_next_steps(request, own, session.asked.options)}"
         nothing_left = f"nothing left to do: {done.words}{kept}{steps}"
     return RunResult(folder, ending, own, session.asked.options, nothing_left, problem)
+
+
+def _run(executor: Executor, request: Request, prepared: Prepared, session: Session) -> Ending:
+    with logging_along(request.folder, session.log) as start_logging:
+
+        def begin() -> None:
+            request.write(prepared.warm)
+            start_logging()
+
+        watching, asked = session.display.watching, session.asked
+        return nested.run(request.folder, prepared, watching, executor=executor, asked=asked, begin=begin)
 
 
 def _prepared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from search.results.swept import Sweep, SweptStudy, swept
 from search.study import config as toml
 from search.study.folder import StudyFolder
 from search.study.sweep_file import Cell, read_sweep
-from storage import StorageError
+from storage import ServerUrl, StorageError, studies_on
 
 _PROBLEMS = (RunError, UsageError, StorageError, OSError)  # of one study, which do not end the sweep
 
@@ -41,13 +42,17 @@ def sweep(path: Path, session: Session, *, each: Callable[[StudyFolder, StudySum
     """Search every study of a sweep until its budget is used up; those that are done already are left as they are.
 
     `each` is called with a study that was searched, whose report it may write. A study that fails is told of, and the
-    next one begins. Raises UsageError before anything is made if the file, or what it names, is wrong.
+    next one begins. Raises UsageError before anything is made if the file, or what it names, is wrong; StorageError if
+    its server cannot be reached.
     """
     cells = read_sweep(path)
     requests = [_request(cell) for cell in cells]
     problems: dict[int, str] = {}
     waiting = list(range(len(cells)))
-    while waiting:
+    while True:
+        _reach_servers(requests)
+        if not waiting:
+            return SweepResult(_table(cells, problems), stopped=False)
         # An executor ends with a study that fails; the next one gets another.
         with open_executor(session.workers, session.fold_limit) as executor:
             while waiting:
@@ -61,6 +66,8 @@ def sweep(path: Path, session: Session, *, each: Callable[[StudyFolder, StudySum
                     ended = search_with(executor, requests[number], one, title=title)
                 except _PROBLEMS as error:
                     problems[number] = str(error)
+                    with contextlib.suppress(OSError):  # it has other studies
+                        folder.path.parent.rmdir()
                     break
                 if ended.ending is Ending.STOPPED:
                     return SweepResult(_table(cells, problems), stopped=True)
@@ -71,7 +78,6 @@ def sweep(path: Path, session: Session, *, each: Callable[[StudyFolder, StudySum
                         each(folder, summary_of(folder))
                     except _PROBLEMS as error:
                         problems.setdefault(number, f"its report cannot be written: {error}")
-    return SweepResult(_table(cells, problems), stopped=False)
 
 
 def _request(cell: Cell) -> Request:
@@ -80,6 +86,12 @@ def _request(cell: Cell) -> Request:
         return Request(cell.folder, toml.read(cell.folder.path, cell.changes), cell.changes, written=True)
     config = toml.parse(toml.merged({"images": str(cell.images)}, cell.changes), "sweep")
     return Request(cell.folder, config, cell.changes, written=False)
+
+
+def _reach_servers(requests: Sequence[Request]) -> None:
+    """Raises StorageError for one that is away: each study, and each line of the table, would say the same."""
+    for url in {url for request in requests if (url := request.config.storage)}:
+        studies_on(ServerUrl.parse(url))
 
 
 def _table(cells: Sequence[Cell], problems: dict[int, str]) -> Sweep:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.seeds import derive
 from search.stats.selection import interval
 from search.study.folder import StudyFolder
 from storage import StorageError, Store
-from storage.records import ImageRecord, Params
+from storage.records import ImageRecord, Params, StudyRecord
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,48 @@ class Nested:
 
 
 def is_outer_fold(
-    outer: Store, classes: Sequence[str], images: Sequence[ImageRecord], held_out: NDArray[np.bool_]
+    outer: Store, study: StudyRecord, images: Sequence[ImageRecord], assignment: NDArray[np.int16], fold: int
 ) -> bool:
-    """Whether `outer` is the search of a study, with these classes and images, without those of a fold.
+    """Whether `outer` is the search of this study, with these images, without those of a fold.
 
-    `held_out`: [images] which are in the fold.
+    `assignment`: [images] the fold of each, from 0; -1: none.
     """
-    found, expected = outer.images(), {image.path for image, out in zip(images, held_out, strict=True) if out}
-    same = outer.study().classes == classes and len(found) == len(images)
+    own, found = outer.study(), outer.images()
+    same = own.classes == study.classes and own.seed == derive(study.seed, "outer", fold)
+    expected = {image.path for image, number in zip(images, assignment, strict=True) if number == fold}
+    same = same and len(found) == len(images)
     return same and {image.path for image in found if image.testing} == expected
+
+
+def other_searches(folder: StudyFolder, store: Store) -> list[str]:
+    """The outer folds in a study's folder that are of another study, in words. Those that cannot be read are left out.
+
+    `store`: of the study.
+    """
+    if not folder.nested.is_dir():
+        return []
+    study, images, assignment = store.study(), store.images(), store.split().assignment
+    numbers = {folder.outer(fold).path: fold for fold in range(int(assignment.max()) + 1)}
+    found = []
+    for part in folder.outers:
+        fold = numbers.get(part.path)
+        if part.begun and fold is None:
+            found.append(f"{part}: is no outer fold of this study, which has {len(numbers)}. {_moved(folder)}")
+        elif part.begun and fold is not None:
+            with suppress(StorageError), part.read() as outer:
+                if not is_outer_fold(outer, study, images, assignment, fold):
+                    found.append(_other(folder, fold))
+    return found
+
+
+def _other(folder: StudyFolder, fold: int) -> str:
+    database = folder.outer(fold).database
+    return f"{database}: is not a search without the images of fold {fold + 1} of {folder.database}. {_moved(folder)}"
+
+
+def _moved(folder: StudyFolder) -> str:
+    again = f"; `{folder.command('run')}` searches again" if folder.toml.is_file() else ""
+    return f"Move its folder away{again}."
 
 
 def nested(store: Store) -> Nested | None:
@@ -70,11 +105,8 @@ def nested(store: Store) -> Nested | None:
             continue
         with part.read() as outer:
             where = np.flatnonzero(assignment == fold)
-            if not is_outer_fold(outer, study.classes, images, assignment == fold):
-                raise StorageError(
-                    f"{part.database}: is not a search without the images of fold {fold + 1} of {store.path}. "
-                    f"Move its folder away; `{folder.command('run')}` searches again."
-                )
+            if not is_outer_fold(outer, study, images, assignment, fold):
+                raise StorageError(_other(folder, fold))
             last = next(iter(reversed(outer.choices())), None)
             if last is None or last.probabilities is None:
                 continue

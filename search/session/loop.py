@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from search.errors import UsageError
 from search.executors.drive import Drive
 from search.jobs import (
     BundleJob,
@@ -26,9 +25,10 @@ from search.jobs import (
 from search.results.progress import Ending, Progress
 from search.samplers.base import Sampler
 from search.session.activity import Activities, replaced, unfinished
+from search.session.admission import Admission, Verdict
 from search.session.budget import GRACE_SECONDS, patience
 from search.session.bundles import Bundles
-from search.session.candidate import LEFT_OUT, Candidate, NoTime, Work, job_of
+from search.session.candidate import Candidate, Work, job_of
 from search.session.describing import Describing
 from search.session.plan import Plan, fold_job
 from search.session.points import Points
@@ -42,7 +42,6 @@ from search.session.under_way import UnderWay
 from search.stats.metrics import METRICS
 from search.stats.outlook import little_gain
 from search.stats.racing import BEHIND
-from spaces.parameters import in_words
 from storage import (
     OUT_OF_TIME,
     Closing,
@@ -55,8 +54,6 @@ from storage.records import Origin
 
 SHORT = 120.0  # seconds: with less time left, what may be saved comes before reference rows
 SPARED = 2.0  # seconds of a limited time at whose end no further part of the learning curve is begun
-MAX_REDRAWS = 200
-MAX_REDRAWS_FOR_TIME = 40  # after that there is no time for a further trial
 
 
 @dataclass
@@ -76,11 +73,12 @@ class Loop:
         self._under_way = UnderWay()
         self._trials = Trials(plan.metric)
         self._points = Points(plan, self.session, self.sampler, self._trials)
-        self._describing, self._no_time = Describing(), NoTime()
+        self._describing = Describing()
         saving = plan.saving
         self._bundles = Bundles(plan.side_by_side, lambda job: bool(saving and saving.files(job)))
         self.references = ReferenceQueue(plan.references, plan.assignment, plan.folds, plan.seed, plan.parts)
         self._time = TimeLeft(plan, self.session, lambda: self.kept_for_references)
+        self._admission = Admission(plan, self.session, self._time)
         self._racer = Racer(plan.race, plan.metric, plan.assignment) if plan.race else None
         self._defaults = {parameter.name: parameter.default for parameter in plan.space.parameters}
         self._folds_done = 0  # in this session
@@ -107,7 +105,7 @@ class Loop:
         self._points = Points(self.plan, self.session, self.sampler, self._trials)
         self.show()
         self._drive.run(lambda: self._begun(self._next_work()), self._may_go_on)
-        self._tell_left_out()
+        self._admission.tell_left_out()
         self._drain()
         return self._ending
 
@@ -268,57 +266,14 @@ class Loop:
 
     def _on_described(self, candidate: Candidate, outcome: Outcome) -> bool:
         """Store the point as a trial, or draw another if its model cannot be trained; False if neither was done."""
-        if refusal := self._refusal(outcome):
-            return self._refused(candidate, refusal)
-        if isinstance(outcome, Failure) and outcome.cause == FailureCause.STOPPED:
-            return False
-        if isinstance(outcome, Description):
-            self._time.describe(candidate.number, candidate.params, outcome)
-            if too_long := self._time.too_long(candidate.number, candidate.origin):
-                return self._without_time(candidate, too_long)
-        self._points.begun(candidate)
-        self._add_trial(candidate, outcome)
-        return True
-
-    def _refused(self, candidate: Candidate, refusal: str) -> bool:
-        """Leave out a point whose model cannot be trained, or take another. Raises UsageError where there is none."""
-        if candidate.origin in LEFT_OUT:
-            return self._left_out(candidate, refusal)
-        if candidate.origin == Origin.BASELINE:
-            raise UsageError(
-                f"trial {candidate.number}, the baseline, cannot be trained: {refusal}; "
-                "change it in [space] of study.toml, or raise max_parameters"
-            )
-        if candidate.redraws >= MAX_REDRAWS:
-            raise UsageError(
-                f"{MAX_REDRAWS} points in a row could not be trained, the last because {refusal}; "
-                "narrow the space in study.toml, or raise max_parameters"
-            )
-        return not self.session.stop.asked and self._draw_anew(candidate)
-
-    def _left_out(self, candidate: Candidate, why: str) -> bool:
-        point = LEFT_OUT[candidate.origin]
-        self._observer.note(f"a {point} is left out: {why} ({in_words(candidate.params, self._defaults)})")
-        return False
-
-    def _without_time(self, candidate: Candidate, too_long: str) -> bool:
-        """Leave out a point that cannot be finished usefully: take another, or none if hardly any would fit."""
-        if candidate.origin == Origin.START:
-            self._no_time.add(too_long, in_words(candidate.params, self._defaults))
-            return False
-        if candidate.origin in LEFT_OUT:
-            return self._left_out(candidate, too_long)
-        if self.session.stop.asked:
-            return False
-        if candidate.redraws < MAX_REDRAWS_FOR_TIME and not self._time.nothing_fits(self._trials):
-            return self._draw_anew(candidate)
-        self._points.exhausted = self.ended_by_time = True
-        self._observer.note(f"no further trial is begun: {too_long}; a larger --time (or --hours) goes on")
-        return False
-
-    def _tell_left_out(self) -> None:
-        if told := self._no_time.told():
-            self._observer.note(told)
+        verdict = self._admission.of(candidate, outcome, self._trials)
+        if verdict is Verdict.ADMITTED:
+            self._points.begun(candidate)
+            self._add_trial(candidate, outcome)
+            return True
+        if verdict is Verdict.END:
+            self._points.exhausted = self.ended_by_time = True
+        return verdict is Verdict.ANOTHER and self._draw_anew(candidate)
 
     def _draw_anew(self, candidate: Candidate) -> bool:
         if not self._points.draw_anew(candidate):
@@ -327,16 +282,9 @@ class Loop:
         self._drive.submit(candidate)
         return True
 
-    def _refusal(self, outcome: Outcome) -> str | None:
-        """Why a described model is not trained; None if it is trained, or could not be described."""
-        if isinstance(outcome, Failure):
-            return outcome.detail if outcome.cause == FailureCause.REFUSED else None
-        assert isinstance(outcome, Description)  # noqa: S101 - the answer to a DescribeJob
-        return self.plan.too_large(outcome)
-
     def _add_trial(self, candidate: Candidate, outcome: Outcome) -> None:
         """Store a candidate as a trial; if the outcome is a failure, as a failed one."""
-        self._tell_left_out()
+        self._admission.tell_left_out()
         if candidate.origin != Origin.SAMPLER:  # only now: the sampler must not learn of a point that was refused
             self.sampler.ask(candidate.number, dict(candidate.params))
         trial = trial_record(candidate, outcome if isinstance(outcome, Description) else None)

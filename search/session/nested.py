@@ -66,8 +66,7 @@ def run(
             break
         if budget.done_already(where, one):
             continue
-        where.make()
-        with watch() as observer:
+        with where.made(), watch() as observer:
             observer.note(f"outer fold {fold + 1} of {len(outer)}: searching without its {one.locked:,} images")
             ending = run_one(
                 where,

@@ -62,11 +62,14 @@ def run(
     requested one: it writes `study.toml`.
     Raises UsageError or StorageError if it cannot start, RunError if it cannot continue.
     """
-    with leased(folder.lock, takeover=asked.takeover, tell=observer.note) as waited:
+    with leased(folder.lock, takeover=asked.takeover, tell=observer.note) as waited, contextlib.ExitStack() as refused:
         asked = asked.after(waited)
         begun = open_begun(folder, prepared)
+        if not folder.toml.exists():
+            refused.callback(folder.toml.unlink, missing_ok=True)
         begin()
         with begun or create(folder, prepared) as store:
+            refused.pop_all()
             return _session(folder, prepared, store, observer, executor=executor, asked=asked)
 
 

@@ -83,10 +83,12 @@ def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:
     A database without a trial has no results to protect and is deleted: settings that kept the baseline from being
     trained can then be corrected. Raises UsageError if the stored study differs from the requested one.
     """
-    _check_place(folder, prepared)
+    linked_now = _check_place(folder, prepared)
     if not folder.begun:
         return None
     with contextlib.ExitStack() as stack:
+        if linked_now:
+            stack.callback(folder.database.unlink, missing_ok=True)
         store = stack.enter_context(Store.open(folder.database, max_scores=max_scores()))
         if store.has_trials():
             check_same(store, prepared)
@@ -96,11 +98,14 @@ def open_begun(folder: StudyFolder, prepared: Prepared) -> Store | None:
     return None
 
 
-def _check_place(folder: StudyFolder, prepared: Prepared) -> None:
-    """Link to the study that is on the server already. Raises UsageError if it is another, or is kept elsewhere."""
+def _check_place(folder: StudyFolder, prepared: Prepared) -> bool:
+    """Link to the study that is on the server already; whether that was done. Raises UsageError if it is another study.
+
+    Raises it also if the study is kept elsewhere.
+    """
     wanted = server_of(folder, prepared.config)
     if wanted is None:
-        return
+        return False
     if folder.begun:
         if folder.server != wanted:
             there = folder.server or f"{folder.database}, a file"
@@ -119,3 +124,5 @@ def _check_place(folder: StudyFolder, prepared: Prepared) -> None:
                 ) from None
         folder.make()
         link(folder.database, wanted)
+        return True
+    return False

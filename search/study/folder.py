@@ -273,6 +273,22 @@ class StudyFolder:
             raise UsageError(f"{self} cannot be made: {error.strerror}; name another study folder with --dir") from None
 
     @contextlib.contextmanager
+    def made(self) -> Iterator[None]:
+        """Make the folder, as `make` does. A new one that is empty when the block raises is removed.
+
+        Raises UsageError if it cannot be made.
+        """
+        new = [path for path in (self.path, self.path.parent) if not path.exists()]
+        self.make()
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # there is something in it
+                for path in new:
+                    path.rmdir()
+            raise
+
+    @contextlib.contextmanager
     def pixels_on_disk(self, pixels: NDArray[np.uint8]) -> Iterator[Path]:
         """Write `pixels` to a .npy file, which all workers map into memory as one copy, and remove it afterwards.
 

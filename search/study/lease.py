@@ -43,27 +43,57 @@ def leased(
 
     `takeover`: whether that process is asked to stop, and ended if it does not within STOP_SECONDS; None: the command
     has no such option. It must run on this machine as the same user, and it must really have the lock: a process that
-    only has the number that the file names is left alone. `tell` is called before a wait.
+    only has the number that the file names is left alone. `tell` is called before a wait. A lock file that was not
+    there before is removed if the block raises.
     """
-    import fcntl  # POSIX only, like the local executor
-
-    folder = lock.parent
-    try:
-        handle = os.fdopen(no_links(lock, os.O_RDWR | os.O_CREAT), "r+", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written: {error.strerror}; a study needs a folder it may write") from None
-    with handle:
-        is_free = _locked(handle, fcntl.LOCK_EX)
-        if not is_free and not (takeover and _taken_over(handle, lock, tell)):
-            wait = "wait for it, or stop it first"
-            step = wait if takeover is None else f"{wait}: the same command with --takeover does so, and goes on"
-            raise UsageError(f"{folder} is in use by {_holder(lock) or 'another process'}; {step}") from None
+    with contextlib.ExitStack() as stack:
+        handle, waited = stack.enter_context(_opened(lock)), False
+        while True:
+            waited |= _acquire(handle, lock, takeover, tell)
+            if os.fstat(handle.fileno()).st_nlink:
+                break
+            handle = stack.enter_context(_opened(lock))  # its holder has removed it: another process may have a new one
+        is_new = not handle.read(1)
         handle.seek(0)
         handle.truncate()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "started": started}, handle)
         handle.flush()
-        yield not is_free
+        try:
+            yield waited
+        except BaseException:
+            if is_new:
+                _remove(handle, lock)
+            raise
+
+
+def _opened(lock: Path) -> TextIO:
+    try:
+        return os.fdopen(no_links(lock, os.O_RDWR | os.O_CREAT), "r+", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"{lock.parent} cannot be written: {error.strerror}; a study needs a folder it may write"
+        ) from None
+
+
+def _acquire(handle: TextIO, lock: Path, takeover: bool | None, tell: Callable[[str], object]) -> bool:
+    """Take the lock; whether that was waited for. Raises UsageError."""
+    import fcntl  # POSIX only, like the local executor
+
+    if _locked(handle, fcntl.LOCK_EX):
+        return False
+    if not (takeover and _taken_over(handle, lock, tell)):
+        wait = "wait for it, or stop it first"
+        step = wait if takeover is None else f"{wait}: the same command with --takeover does so, and goes on"
+        raise UsageError(f"{lock.parent} is in use by {_holder(lock) or 'another process'}; {step}") from None
+    return True
+
+
+def _remove(handle: TextIO, lock: Path) -> None:
+    """Remove the lock file while it is held, if it is still there and no other has its name."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
+            lock.unlink()
 
 
 def holder(lock: Path) -> str | None:

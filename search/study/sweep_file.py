@@ -23,6 +23,7 @@ _KEYS = ("images", "presets", "seeds", "settings")
 _BY_SWEEP = ("images", "preset", "seed")  # settings of a study that the sweep varies
 _TABLES = ("training", "weights", "space")
 _OF_DATA = (*toml.DATA, "groups")  # settings of a study that a data set may have of its own
+_IMAGES = 'a line [images], and below it a line for each data set, its name and folder: cats = "photos/cats"'
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
@@ -75,8 +76,10 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
         if key not in _KEYS:
             yield f"{key}: no such key; {nearest(key, _KEYS)}"
     images = values.get("images")
-    if not isinstance(images, Mapping) or not images:
-        yield f"images: must be a table of folders, one a data set, got {received(images)}"
+    if images is None or images == {}:
+        yield f"[images] is {'missing' if images is None else 'empty'}: write {_IMAGES}"
+    elif not isinstance(images, Mapping):
+        yield f"images: must be a table: write {_IMAGES}; got {received(images)}"
     else:
         for name, data in images.items():
             if not _NAME.fullmatch(name):

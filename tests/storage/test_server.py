@@ -6,7 +6,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -286,6 +288,27 @@ def test_a_password_is_in_no_message_and_no_file(path: Path, server: Server, mon
     for file in path.parent.iterdir():
         assert CANARY.encode() not in file.read_bytes()
     assert CANARY not in server.log()
+
+
+@pytest.mark.parametrize(
+    ("changes", "password", "words"),
+    [
+        ({}, "", "asks for a password: set PGPASSWORD, or write it into ~/.pgpass"),
+        ({}, "wrong", "See that PGPASSWORD or ~/.pgpass has the password of this user"),
+        ({"database": "my lab"}, CANARY, "-U searcher 'my lab'`, or name one that is there"),
+        ({"options": {"sslmode": "require"}}, CANARY, "See that sslmode and sslrootcert in the URL fit the server"),
+        ({"options": {"sslmode": "nonsense"}}, CANARY, "See that sslmode and sslrootcert in the URL fit the server"),
+        ({"host": "127.0.0.1", "port": 1}, CANARY, "See that it runs and can be reached"),
+    ],
+)
+def test_what_to_do_is_said_of_what_failed_and_of_nothing_else(
+    server: Server, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], password: str, words: str
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", password)
+    with pytest.raises(StorageError) as raised:
+        Store.open(replace(server.url(), **changes))
+    assert words in str(raised.value)
+    assert ("PGPASSWORD" in str(raised.value)) == (password != CANARY)
 
 
 def test_a_password_is_never_sent_in_clear(path: Path, server: Server) -> None:

@@ -38,7 +38,7 @@ def test_an_address_is_read_and_written_alike(text: str, url: ServerUrl) -> None
     ("text", "rule"),
     [
         (f"postgresql://ada:{CANARY}@host/db", "must not contain a password"),
-        (f"postgresql://ada:{CANARY}/x@host/db", "must be a URL"),
+        (f"postgresql://ada:{CANARY}/x@host/db", "must not contain a password"),
         (f"postgresql://ada:1234/{CANARY}@host/db", "must not contain a password"),
         (f"postgresql://ada:12?{CANARY}@host/db", "must be a URL"),
         (f"postgresql://ada@host/db?password={CANARY}", "must not contain a password"),
@@ -50,7 +50,11 @@ def test_an_address_is_read_and_written_alike(text: str, url: ServerUrl) -> None
         ("postgresql://host/db/a/b", "the name of a study"),
         (f"postgresql://host/db/{'a' * (MAX_NAME + 1)}", "the name of a study"),
         ("postgresql://host/db?options=-csearch_path%3Dpublic", "can have the options host, sslmode, sslrootcert"),
-        ("postgresql://host:99999999/db", "must be a URL"),
+        ("postgresql://host:99999/db", "must have a port from 1 to 65535, got 99999: postgresql://USER@HOST:PORT/"),
+        ("postgresql://[::1]:0/db", "must have a port from 1 to 65535, got 0"),
+        ("postgresql://host:99999999/db", "must have a port from 1 to 65535: "),
+        (f"postgresql://ada:{CANARY}/db", "must have a port from 1 to 65535: "),
+        (f"postgresql://ada:99999/{CANARY}@host/db", "must not contain a password"),
         ("postgresql://host/d\nb", "must name a database"),
     ],
 )

@@ -19,7 +19,7 @@ def test_files_of_which_the_same_is_said_are_in_one_line() -> None:
     clear = [Remark(f"a/{n}.png", "transparent", WHITE, False) for n in range(12)]
     gone = [Remark("b\n.png", "unreadable", "Damaged: left out.", True)]
     assert noted(*gone, *clear) == [
-        "notes: 13, of which 1 on files left out",
+        "notes: 13; 1 file left out",
         "unreadable: b\\n.png: Damaged: left out.",
         f"transparent: 12, such as a/0.png and a/1.png: {WHITE}",
     ]

@@ -141,6 +141,25 @@ def test_impossible_values_older_tables_and_outer_folds_are_told_not_raised(stud
     assert "an older release wrote it" in found["contents"][0] and "7" in found["outer-2: contents"][0]
 
 
+def test_outer_folds_of_another_study_are_found_and_only_what_can_run_is_advised(study: Path) -> None:
+    for folder in (study, *(outer.path for outer in StudyFolder(study).outers)):
+        Store.open(folder / "study.db").close()  # of an older release: upgraded
+    outer = StudyFolder(study).nested
+    shutil.copytree(outer / "outer-2", outer / "outer-3")
+    change(outer / "outer-1", "UPDATE study SET seed = seed + 1")
+    (wrong,) = [check for check in verify(study)[1] if check.what == "outer folds"]
+    first, third = wrong.problems
+    assert "outer-1/study.db: is not a search without the images of fold 1" in first
+    assert "outer-3: is no outer fold of this study, which has 2" in third
+    assert f"`search run {study}` searches again" in search_here("report", study, cwd=study.parent).stderr
+    (study / "study.toml").unlink()
+    advice = search_here("report", study, cwd=study.parent).stderr
+    assert "Move its folder away." in advice and "search run" not in advice
+    for folder in ("outer-1", "outer-3"):
+        shutil.rmtree(outer / folder)
+    assert "outer folds" not in problems(study)
+
+
 def test_a_backup_is_made_while_somebody_writes(study: Path) -> None:
     with Store.open(study / "study.db") as store:
         number = store.start_run(replace(store.runs()[0], outcome=None))

@@ -50,6 +50,8 @@ def test_a_study_goes_to_a_server_and_comes_back_with_every_row(study: Path, ser
     assert (there.rows, there.sha256) == (here.rows, here.sha256)
     assert fold_rows(back) == fold_rows(study)
     assert not (back / "study.toml").exists()  # a server has the results alone
+    assert "has no study.toml" in search_here("report", back, cwd=study.parent).stdout.replace("\n", " ")
+    assert not [check for check in verify(back)[1] if check.problems]
     (listed,) = [one for one in list_studies(str(url.where)) if one.path == str(url)]
     (local,) = list_studies(study)
     assert (listed.trials, listed.best, listed.images, listed.seconds) == (
@@ -230,6 +232,19 @@ def test_what_cannot_be_copied_is_refused_before_anything_is_made(
     assert str(raised.value).startswith(words)
     assert CANARY not in str(raised.value)
     assert [path.name for path in study.parent.iterdir()] == ["study"]
+
+
+def test_a_refused_copy_leaves_nothing_behind(study: Path, server: servers.Server) -> None:
+    target, empty = study.with_name("copy"), study.with_name("empty")
+    empty.mkdir()
+    sources = [str(server.url())]  # no such study
+    StudyFolder(study).outers[-1].database.write_bytes(b"no database")
+    sources.append(str(study))
+    for source in sources:
+        for folder in (target, empty):
+            with pytest.raises(StorageError):
+                copy(source, str(folder))
+        assert not target.exists() and not list(empty.iterdir())
 
 
 def test_a_server_that_is_not_there_is_named_without_a_password(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

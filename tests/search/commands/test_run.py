@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from search.commands.request import Settings
 from search.commands.run import init, resume, run
@@ -15,9 +17,12 @@ from search.commands.values import either
 from search.errors import UsageError
 from search.results.progress import Ending
 from search.study import config as toml
+from storage import ServerUrl, StorageError, Store
+from storage.postgresql import connected
 from tests.search.commands.quiet import Remembering, session
 from tests.search.shapes import refusal
 from tests.search.study.test_lease import held
+from tests.storage import servers
 
 NOBODY = 2**22 + 1  # no process of Linux has this number
 
@@ -65,6 +70,32 @@ def test_a_study_that_has_not_begun_cannot_be_resumed(place: Path) -> None:
     folder = init(place / "shapes", Settings(preset="cnn"), display=Remembering())
     message = refusal(lambda: resume(folder.path, Settings(), session(Remembering())))
     assert message == "shapes-study has not begun, so there is nothing to resume; `search run shapes-study` starts it"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[servers.Server]:
+    yield from servers.serving()
+
+
+def test_a_refused_run_leaves_nothing_behind(place: Path, server: servers.Server) -> None:
+    """Another study is on the server, one that is being searched, or none may be made there."""
+    url, asked = server.url(), Settings(preset="cnn", trials=1, folds=2, epochs=1)
+    run(place / "shapes", replace(asked, storage=str(url)), session(Remembering()), directory=place / "first")
+    before = sorted(place.rglob("*"))
+
+    def refused(storage: ServerUrl, folds: int = 2) -> str:
+        with pytest.raises((UsageError, StorageError)) as raised:
+            settings = replace(asked, storage=str(storage), folds=folds, trials=2)
+            run(place / "shapes", settings, session(Remembering()), directory=place / "second")
+        assert sorted(place.rglob("*")) == before
+        return str(raised.value)
+
+    assert "is another study" in refused(url, folds=3)
+    with Store.open(url):
+        assert "is in use by process" in refused(url)
+    with connected(url.where, read_only=False) as connection:
+        connection.execute(text("CREATE USER guest PASSWORD '" + servers.CANARY + "'"))
+    assert "this user may not do that" in refused(replace(server.url(), user="guest"))
 
 
 def test_the_time_of_a_session_counts_from_when_its_command_began(place: Path) -> None:

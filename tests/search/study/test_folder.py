@@ -106,6 +106,21 @@ def test_an_outer_fold_is_made_with_the_folder_around_it_and_goes_on_with_its_st
         missing.make()
 
 
+def test_a_folder_in_which_nothing_was_written_is_not_left_where_that_fails(place: Path) -> None:
+    study = StudyFolder(place / "new")
+    for folder in (study, study.outer(1)):
+        with pytest.raises(KeyError), folder.made():
+            assert folder.path.is_dir()
+            raise KeyError
+        assert not folder.path.exists()
+        study.path.mkdir(exist_ok=True)
+    assert not study.nested.exists()
+    with pytest.raises(KeyError), study.outer(1).made():
+        study.outer(1).toml.touch()
+        raise KeyError
+    assert study.outer(1).toml.exists()
+
+
 def test_a_command_can_be_typed_as_it_is_whatever_the_folder_is_called() -> None:
     folder = StudyFolder(Path("my study's $HOME"))
     assert shlex.split(folder.command("export", "--to", "a b.keras"))[2:] == [str(folder), "--to", "a b.keras"]

@@ -71,6 +71,28 @@ def test_a_holder_is_named_and_forgotten_when_it_is_killed(tmp_path: Path) -> No
         pass
 
 
+def test_a_lock_that_was_not_there_is_removed_where_its_holder_fails(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), leased(tmp_path / LOCK):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+    with leased(tmp_path / LOCK):
+        pass
+    with pytest.raises(KeyError), leased(tmp_path / LOCK):
+        raise KeyError
+    assert (tmp_path / LOCK).exists(), "it was there before"
+
+
+def test_a_lock_that_is_removed_meanwhile_is_not_the_one_that_is_held(tmp_path: Path) -> None:
+    """Else a third process would make a new file, and two would hold the study."""
+
+    def remove(_: str) -> None:
+        (tmp_path / LOCK).unlink()
+
+    refused = pytest.raises(UsageError, match=rf"in use by process {os.getpid()} ")
+    with held(tmp_path), leased(tmp_path / LOCK, takeover=True, tell=remove), refused:
+        leased(tmp_path / LOCK).__enter__()
+
+
 def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("{}")
     (tmp_path / LOCK).symlink_to(tmp_path / "elsewhere")

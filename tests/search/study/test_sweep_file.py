@@ -93,8 +93,9 @@ classes = ["robin", "wren"]
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "images: must be a table of folders"),
-        ('images = "cats"', "images: must be a table of folders"),
+        ("", "[images] is missing: write a line [images], and below it a line for each data set, its name and folder"),
+        ("[images]", "[images] is empty: write a line [images], and below it a line for each data set"),
+        ('images = "cats"', "images: must be a table: write a line [images], and below it"),
         ('[images]\n"../x" = "cats"', "images: a name has letters"),
         ("[images]\ncats = 3", "images.cats: must be a folder or an archive, got 3"),
         ('[images.cats]\nlabels = "a.csv"', "images.cats.images: must be a folder or an archive, got ''"),
