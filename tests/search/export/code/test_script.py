@@ -215,7 +215,7 @@ def test_folds_are_judged_several_times_with_other_random_numbers_each(
     script = written(winner(point(0, "cnn")), pictures, tmp_path)
     names: dict[str, Any] = {"__name__": "train", "__file__": str(script)}
     exec(compile(script.read_text(), script, "exec"), names)  # noqa: S102 - our own code
-    seeds = []
+    seeds: list[int] = []
 
     class Guess:
         def __init__(self) -> None:
