@@ -67,8 +67,12 @@ def test_the_shell_makes_of_the_line_for_gpus_what_pip_understands() -> None:
     assert requirement.extras <= {*(metadata.metadata("tensorflow").get_all("Provides-Extra") or ())}
 
 
+def copied_by_the_container() -> list[str]:
+    return [path for line in LINES if re.match(r"COPY (?!--from)", line) for path in line.split()[1:-1]]
+
+
 def test_what_is_copied_is_there_and_not_ignored() -> None:
-    copied = [path for line in LINES if re.match(r"COPY (?!--from)", line) for path in line.split()[1:-1]]
+    copied = copied_by_the_container()
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert ignored[0] == "*" and {f"!{path}" for path in copied} == {line for line in ignored if line[0] == "!"}
     for path in copied:

@@ -84,7 +84,7 @@ def _winner(prepared: Prepared, store: Store) -> Winner:
                 params=params,
                 epochs=options.max_epochs,
                 factors=options.lr_factors,
-                told=_told(trial, family.name if family else study.config["preset"]),
+                told=_told(trial, family.name if family else study.config["preset"], options.max_epochs),
             )
         )
     return Winner(
@@ -105,10 +105,17 @@ def _parts(choice: ChoiceRecord, left_out: tuple[int | None, ...]) -> tuple[Part
     )
 
 
-def _told(trial: TrialRecord, family: str) -> str:
+def _told(trial: TrialRecord, family: str, epochs: int) -> str:
     scores = trial.scores("balanced_accuracy")
+    best = [fold.best_epoch for fold in trial.folds if fold.repeat == 0]
     folds = ", ".join(f"{score:.4f}" for score in scores)
-    return f"{family}; in the search it had a balanced accuracy of {np.mean(scores):.4f} (by fold {folds})."
+    told = f"{family}; in the search it had a balanced accuracy of {np.mean(scores):.4f} (by fold {folds})."
+    if len(set(best)) == 1:
+        return told
+    return (
+        f"{told} There each fold was judged at the epoch that was best for it ({', '.join(map(str, best))}), which "
+        f"flatters; here all train for {epochs}."
+    )
 
 
 def _table(store: Store) -> str:

@@ -269,7 +269,7 @@ def likeness_words(alike: tuple[float, float] | None) -> str:
     """How often the picture most like one is of its group, beginning with a space; '' for None."""
     if alike is None:
         return ""
-    return (
-        f" Of {100 * alike[0]:.0f} % of them the most similar picture of all is of the same group (by chance "
-        f"{100 * alike[1]:.1g} %)."
-    )
+    percent = 100 * alike[1]
+    chance = f"{percent:.0f}" if percent >= 1 else f"{percent:.1g}"  # in 'g' 20 is 2e+01
+    of_group = f" Of {100 * alike[0]:.0f} % of them the most similar picture of all is of the same group"
+    return f"{of_group} (by chance {chance} %)."

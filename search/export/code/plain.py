@@ -116,7 +116,8 @@ def fit(  # noqa: PLR0913 - as many as Keras's own
     in_an_epoch = steps or math.ceil(len(x) / batch_size)
     callbacks = [*callbacks, *([] if factor is None else [LearningRate(factor, in_an_epoch, epochs)])]
     data = data.repeat() if steps else data
-    network.fit(data.prefetch(2), epochs=epochs, steps_per_epoch=steps, callbacks=callbacks, verbose=0)
+    how = {"callbacks": callbacks, "shuffle": False, "verbose": 0}  # it is shuffled above
+    network.fit(data.prefetch(2), epochs=epochs, steps_per_epoch=steps, **how)
 
 
 def from_pixels(network: Any, *, mirror: bool = False, scale: float = 1.0, logits: bool = False) -> Any:

@@ -85,6 +85,7 @@ def _head(winner: Winner, stem: str) -> str:
 
     python {name}.py PICTURES            trains on all pictures for training, and writes {name}.trained.keras
     python {name}.py PICTURES --folds    trains once a fold, without its pictures, and judges on these
+    python {name}.py PICTURES --folds 5  the same five times, with other random numbers: what chance alone changes
 
 PICTURES is the folder that was searched. {name}.csv lists its pictures, their classes and folds.
 It needs {needs}.
@@ -140,23 +141,29 @@ def _main(winner: Winner, stem: str) -> str:
     for part in winner.parts:
         shares[part.trial] = shares.get(part.trial, 0.0) + part.weight
     in_folds = "\n".join(
-        f"            (train_{trial}(x[others], y[others]), {weight!r})," for trial, weight in shares.items()
+        f"                (train_{trial}(x[others], y[others]), {weight!r})," for trial, weight in shares.items()
     )
     whole = []
     for part in winner.parts:
         rows = "known" if part.left_out is None else f"known & (folds != {str(part.left_out)!r})"
         whole.append(f"        (train_{part.trial}(x[{rows}], y[{rows}]), {part.weight!r}),")
     listed = "\n".join(whole)
-    return f'''def judge_in_folds(x: Any, y: Any, folds: Any) -> None:
-    """Train once a fold, without its pictures, and judge on these."""
-    scores = []
-    for fold in sorted(set(folds) - {{"", "test"}}, key=int):
-        others, judged = (folds != fold) & (folds != "") & (folds != "test"), folds == fold
-        models = [
+    return f'''def judge_in_folds(x: Any, y: Any, folds: Any, times: int = 1) -> None:
+    """Train once a fold, without its pictures, and judge on these; so many times, with other random numbers each."""
+    global SEED
+    means = []
+    for SEED in range(SEED, SEED + times):
+        scores = []
+        for fold in sorted(set(folds) - {{"", "test"}}, key=int):
+            others, judged = (folds != fold) & (folds != "") & (folds != "test"), folds == fold
+            models = [
 {in_folds}
-        ]
-        scores.append(report(f"fold {{fold}}", mean_of(models, x[judged]), y[judged]))
-    print(f"balanced accuracy, mean of the folds: {{np.mean(scores):.4f}}, deviation {{np.std(scores, ddof=1):.4f}}")
+            ]
+            scores.append(report(f"fold {{fold}}", mean_of(models, x[judged]), y[judged]))
+        means.append(np.mean(scores))
+        print(f"balanced accuracy, mean of the folds: {{means[-1]:.4f}}, deviation {{np.std(scores, ddof=1):.4f}}")
+    if times > 1:
+        print(f"mean of {{times}} times: {{np.mean(means):.4f}}, from {{min(means):.4f}} to {{max(means):.4f}}")
 
 
 def train(x: Any, y: Any, folds: Any) -> None:
@@ -171,10 +178,10 @@ def train(x: Any, y: Any, folds: Any) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 2 or not all(map(str.isdecimal, sys.argv[3:])):
         sys.exit(__doc__)
     data = read_table(Path(__file__).with_suffix(".csv"), Path(sys.argv[1]))
     if "--folds" in sys.argv[2:]:
-        judge_in_folds(*data)
+        judge_in_folds(*data, *map(int, sys.argv[3:]))
     else:
         train(*data)'''

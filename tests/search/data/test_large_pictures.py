@@ -48,6 +48,7 @@ def peak(pictures: Path, place: Path) -> tuple[int, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # 3.5 minutes on two cores that do other things too
 @pytest.mark.skipif(bool(LITE0.problem()), reason="needs the package of weights")
 def test_300_pictures_of_12_megapixels_take_less_than_a_gigabyte_more_than_12_small_ones(tmp_path: Path) -> None:
     """What the small ones take is that of TensorFlow and the network."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from search.commands.check import look_over
 from search.data.groups import named_groups
 from search.data.names import find_versions
-from search.data.series import HABITS, Series, find_series, in_words
+from search.data.series import HABITS, Series, find_series, in_words, likeness_words
 from tests.pictures import noise, write
 
 COUNT = 12  # things, or pictures, of each of two classes
@@ -291,6 +291,12 @@ def test_it_is_said_whether_such_pictures_are_more_alike_than_others(alike: bool
     assert ": 60 groups." in sentence
     assert sentence.endswith(r"with --groups '^(\D*\d.*?)(?:_makerA|_makerB)*(?:\.[^./]*)?$'")
     assert ("the most similar picture of all is of the same group" in sentence) == alike
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.2, "20"), (0.013, "1"), (0.0042, "0.4"), (0.0, "0")])
+def test_a_share_by_chance_is_a_number_that_people_read(share: float, said: str) -> None:
+    assert likeness_words((0.5, share)).endswith(f"(by chance {said} %).")
+    assert likeness_words(None) == ""
 
 
 def test_nothing_is_said_where_groups_are_named(tmp_path: Path) -> None:

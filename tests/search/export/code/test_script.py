@@ -206,3 +206,42 @@ def test_a_picture_that_is_gone_is_one_sentence(pictures: Path, tmp_path: Path) 
     exec(compile(script.read_text(), script, "exec"), names)  # noqa: S102 - our own code
     with pytest.raises(SystemExit, match=r"24 of 24 pictures of .* are not there, such as left/"):
         names["read_table"](script.with_suffix(".csv"), tmp_path)
+
+
+def test_folds_are_judged_several_times_with_other_random_numbers_each(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What chance alone changes is told: of a guess that differs each time, too."""
+    script = written(winner(point(0, "cnn")), pictures, tmp_path)
+    names: dict[str, Any] = {"__name__": "train", "__file__": str(script)}
+    exec(compile(script.read_text(), script, "exec"), names)  # noqa: S102 - our own code
+    seeds: list[int] = []
+
+    class Guess:
+        def __init__(self) -> None:
+            seeds.append(names["SEED"])
+            self.random = np.random.default_rng(names["SEED"])
+
+        def predict(self, x: Any, **_: Any) -> Any:
+            return self.random.dirichlet((1, 1), len(x))
+
+    names["train_0"] = lambda _x, _y: Guess()
+    names["judge_in_folds"](*names["read_table"](script.with_suffix(".csv"), pictures), 3)
+    told = capsys.readouterr().out
+    means = [float(line.split(": ")[1].split(",")[0]) for line in told.splitlines() if "mean of the folds" in line]
+    assert seeds == [0, 0, 1, 1, 2, 2] and len(set(means)) > 1
+    mean, _, spread = told.splitlines()[-1].removeprefix("mean of 3 times: ").partition(", ")
+    assert float(mean) == pytest.approx(np.mean(means), abs=1e-4)  # of rounded numbers
+    assert spread == f"from {min(means):.4f} to {max(means):.4f}"
+
+
+def test_how_it_is_called_is_told_to_who_calls_it_otherwise(pictures: Path, tmp_path: Path) -> None:
+    script = written(winner(point(0, "cnn")), pictures, tmp_path)
+    for arguments in ([], [str(pictures), "--folds", "few"]):
+        code = compile(script.read_text(), script, "exec")
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(SystemExit, match=r"PICTURES --folds 5  the same five"),
+        ):
+            patch.setattr(sys, "argv", [script.name, *arguments])
+            exec(code, {"__name__": "__main__", "__file__": str(script)})  # noqa: S102 - our own code
