@@ -117,14 +117,14 @@ def training(*, quiet: bool) -> Iterator[Watched]:
     console = Console(stderr=True, highlight=False)
     if not quiet and not console.is_terminal:
         lines = SparseLines(partial(console.print, soft_wrap=True))
-        begun: set[str] = set()
+        told: dict[str, int] = {}
 
         def line(what: str, number: int, total: int, *, at_most: bool = False) -> None:
-            if what not in begun:
-                begun.add(what)
+            if what not in told:
                 console.print(_counted(what, number, total, at_most=at_most) if total else what, soft_wrap=True)
-            if total:
+            if total and told.get(what) != number:  # else there would be lines of the same number
                 lines.tell(what, number, total, at_most=at_most)
+            told[what] = number
 
         yield line
         return

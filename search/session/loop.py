@@ -470,8 +470,9 @@ class Loop:
             return
         with self._store.together():
             for trial in self._trials.open:
-                folds = f"{len(trial.folds)} of {self.plan.folds} folds"
-                detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
+                folds = f"after {len(trial.folds)} of {self.plan.folds} folds, by which it is judged"
+                ended = folds if trial.folds else "before its first fold was trained"
+                detail = f"its time was over {ended}; more time goes on with it"
                 self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
                 self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
 
