@@ -77,6 +77,11 @@ def _alone(e: Explanation, console: Console) -> None:
     for part in e.alone:
         partial = part.folds < e.folds
         folds = f"{'stopped ' if partial and e.steps else ''}{part.folds}/{e.folds}"
-        cells = (words.score(e.metric, part.score), words.gain_words(e.metric, part.gain), folds, words.part_words(part))
+        cells = (
+            words.score(e.metric, part.score),
+            words.gain_words(e.metric, part.gain),
+            folds,
+            words.part_words(part),
+        )
         lines.append([as_text(cell, console, "dim" if partial else "") for cell in cells])
     console.print(filled(table, lines, console))
