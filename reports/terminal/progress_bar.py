@@ -84,8 +84,11 @@ def _images(
 class SparseLines:
     """How far something is, as lines for a pipe or a log: none while it is quick, and seldom where it takes hours."""
 
-    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
-        self._write, self._clock = write, clock
+    def __init__(
+        self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic, *, announces: bool = False
+    ) -> None:
+        """`announces`: whether a line says that a thing begins."""
+        self._write, self._clock, self._announces = write, clock, announces
         self._what, self._began, self._due = "", clock(), FIRST_LINE
         self._first = self._began, 0  # when the first of these was told of, and how many were done
 
@@ -93,8 +96,10 @@ class SparseLines:
         """Write a line if one is due. `total` 0: it is not known; `at_most`: it may be less."""
         now = self._clock()
         if self._what != what:  # of another thing the time left is another
-            self._began, self._due = (now, FIRST_LINE) if self._what else (self._began, self._due)
+            self._began, self._due = (now, FIRST_LINE) if self._what or self._announces else (self._began, self._due)
             self._what, self._first = what, (now, done)
+            if self._announces:
+                self._write(_counted(what, done, total, at_most=at_most))
         took = now - self._began
         if took < self._due:
             return
@@ -116,15 +121,18 @@ def training(*, quiet: bool) -> Iterator[Watched]:
     """A bar with the time left; without a terminal a line as each step begins, then as seldom as `SparseLines`."""
     console = Console(stderr=True, highlight=False)
     if not quiet and not console.is_terminal:
-        lines = SparseLines(partial(console.print, soft_wrap=True))
-        told: dict[str, int] = {}
+        lines = SparseLines(partial(console.print, soft_wrap=True), announces=True)
+        told = "", -1
 
         def line(what: str, number: int, total: int, *, at_most: bool = False) -> None:
-            if what not in told:
-                console.print(_counted(what, number, total, at_most=at_most) if total else what, soft_wrap=True)
-            if total and told.get(what) != number:  # else there would be lines of the same number
+            nonlocal told
+            if told == (what, number):  # there would be lines of the same number
+                return
+            told = what, number
+            if total:
                 lines.tell(what, number, total, at_most=at_most)
-            told[what] = number
+            else:
+                console.print(what, soft_wrap=True)
 
         yield line
         return

@@ -80,6 +80,18 @@ def test_where_a_total_is_not_known_it_is_said_to_be_at_most_so_much() -> None:
     assert told.lines == ["comparing settings: 12 of at most 84, at most about 6 min left"]
 
 
+def test_what_is_announced_has_a_line_at_once_and_none_of_what_was_before_it() -> None:
+    lines: list[str] = []
+    now = 60.0
+    progress = SparseLines(lines.append, lambda: now, announces=True)
+    now = 90.0
+    progress.tell("comparing settings", 0, 8)
+    progress.tell("comparing settings", 1, 8)
+    now = 100.0
+    progress.tell("comparing settings", 2, 8)
+    assert lines == ["comparing settings: 0 of 8", "comparing settings: 2 of 8, about 30 s left"]
+
+
 def test_steps_of_training_are_named_at_once_and_messages_have_no_count(capsys: pytest.CaptureFixture[str]) -> None:
     with training(quiet=False) as watched:
         watched("asking process 12 to stop", 0, 0)
