@@ -33,10 +33,13 @@ class History:
 
 
 def history(data: StudySummary) -> History | None:
-    """The drawing; None while no trial is complete. Open and stopped trials are drawn at the mean of their folds."""
-    if data.best is None:
-        return None
+    """The drawing; None while no trial is complete, or only one has a score.
+
+    Open and stopped trials are drawn at the mean of their folds.
+    """
     rows = sorted((row for row in data.rows if row.score is not None), key=lambda row: row.number)
+    if data.best is None or len(rows) < 2:
+        return None
     complete = [row for row in rows if row.rank is not None]
     limits = detail_limits(data, [row.score for row in rows if row.score is not None])
     last = rows[-1].number

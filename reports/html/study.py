@@ -11,7 +11,7 @@ from reports.html.answer import axis
 from reports.html.calibration import calibration
 from reports.html.charts import Panel, curves, panels, strip, strip_limits
 from reports.html.explain import waterfall
-from reports.html.history import history
+from reports.html.history import History, history
 from reports.html.leaderboard import leaderboard
 from reports.html.learning_curve import learning_curve
 from reports.html.model_diagram import Architecture, architecture
@@ -66,6 +66,7 @@ def render(
     """
     shown, script = gallery(data, pictures or Pictures()), asset("report.js")
     again = asset("watch.js") if watched else ""
+    drawn_history = history(data)
     page: str = (
         environment()
         .get_template("report.html.j2")
@@ -78,7 +79,7 @@ def render(
             where=WHERE,
             uses=use_words.uses(data),
             use_words=use_words,
-            sections=_sections(data, shown),
+            sections=_sections(data, shown, drawn_history),
             weights=_weights(data),
             label_words=label_words,
             explain_words=explain_words,
@@ -103,7 +104,7 @@ def render(
             calibration_words=calibration_words,
             learning_curve=learning_curve(data),
             more_words=more_words,
-            history=history(data),
+            history=drawn_history,
             mattered=mattered(data, weights),
             costs_drawn=[scatter(data, costs) for costs in (speeds(data), sizes(data)) if costs],
             cost_words=cost_words,
@@ -117,11 +118,16 @@ def render(
     return page
 
 
-def _sections(data: StudySummary, shown: Gallery) -> frozenset[str]:
+def _sections(data: StudySummary, shown: Gallery, drawn: History | None) -> frozenset[str]:
     """The sections that this page has, of those that advice may lead to."""
-    labels = ("labels",) if shown.accused or shown.doubted else ()
-    more = ("more",) if data.more else ()
-    return frozenset(("leaderboard", *labels, *more, *(("curves", "confusion", "history") if data.best else ())))
+    has = {
+        "labels": bool(shown.accused or shown.doubted),
+        "more": data.more is not None,
+        "curves": data.best is not None,
+        "confusion": data.best is not None,
+        "history": drawn is not None,
+    }
+    return frozenset(("leaderboard", *(name for name, it_has in has.items() if it_has)))
 
 
 def _weights(data: StudySummary) -> int | None:

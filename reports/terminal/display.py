@@ -11,7 +11,7 @@ from reports.terminal.live import watching
 from reports.terminal.output import Output
 from reports.terminal.progress_bar import comparing, copying, predicting, reading_images, training
 from search.data.findings import Findings
-from search.results.progress import Observer, Progress
+from search.results.progress import Observer, Progress, Watched
 from storage.records import TrialRecord, TrialState
 
 OnBest = Callable[[TrialRecord, Progress], None]
@@ -53,7 +53,7 @@ class TerminalDisplay:
         """A live table on a terminal, else one line per trial."""
         return watching(quiet=self.quiet) if self.on_best is None else _telling(self.quiet, self.on_best)
 
-    def training(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
+    def training(self) -> AbstractContextManager[Watched]:
         """A bar that goes away."""
         return training(quiet=self.quiet)
 

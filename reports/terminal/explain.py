@@ -71,11 +71,17 @@ def _alone(e: Explanation, console: Console) -> None:
     table = grid(console)
     table.add_column("score", justify="right")
     table.add_column("brings", justify="right")
+    table.add_column("folds", justify="right")
     table.add_column("change")
     lines = []
     for part in e.alone:
-        stopped = words.stopped_words(e, part)
-        text = words.part_words(part) + (f" ({stopped})" if stopped else "")
-        cells = (words.score(e.metric, part.score), words.gain_words(e.metric, part.gain), text)
-        lines.append([as_text(cell, console, "dim" if stopped else "") for cell in cells])
+        partial = part.folds < e.folds
+        folds = f"{'stopped ' if partial and e.steps else ''}{part.folds}/{e.folds}"
+        cells = (
+            words.score(e.metric, part.score),
+            words.gain_words(e.metric, part.gain),
+            folds,
+            words.part_words(part),
+        )
+        lines.append([as_text(cell, console, "dim" if partial else "") for cell in cells])
     console.print(filled(table, lines, console))

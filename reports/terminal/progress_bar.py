@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from reports.wording.values import duration
+from search.results.progress import Watched
 
 FIRST_LINE, MOST_BETWEEN = 5.0, 60.0  # seconds without a terminal: to the first line; between two, which grow from it
 _COUNTED = 7  # characters of '12/40', so that the bar stays where it is
@@ -82,38 +84,55 @@ def _images(
 class SparseLines:
     """How far something is, as lines for a pipe or a log: none while it is quick, and seldom where it takes hours."""
 
-    def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
-        self._write, self._clock = write, clock
+    def __init__(
+        self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic, *, announces: bool = False
+    ) -> None:
+        """`announces`: whether a line says that a thing begins."""
+        self._write, self._clock, self._announces = write, clock, announces
         self._what, self._began, self._due = "", clock(), FIRST_LINE
         self._first = self._began, 0  # when the first of these was told of, and how many were done
 
-    def tell(self, what: str, done: int, total: int) -> None:
-        """Write a line if one is due. `total` 0: it is not known."""
+    def tell(self, what: str, done: int, total: int, *, at_most: bool = False) -> None:
+        """Write a line if one is due. `total` 0: it is not known; `at_most`: it may be less."""
         now = self._clock()
         if self._what != what:  # of another thing the time left is another
-            self._began, self._due = (now, FIRST_LINE) if self._what else (self._began, self._due)
+            self._began, self._due = (now, FIRST_LINE) if self._what or self._announces else (self._began, self._due)
             self._what, self._first = what, (now, done)
+            if self._announces:
+                self._write(_counted(what, done, total, at_most=at_most))
         took = now - self._began
         if took < self._due:
             return
         self._due = took + min(took, MOST_BETWEEN)
         since, before = self._first  # what came before the first, such as reading headers, says nothing of the others
         left = (now - since) * (total - done) / max(done - before, 1) if before < done < total else 0.0
-        said = f"{what}: {done:,}{f' of {total:,}' if total else ''}"
-        self._write(said + (f", about {duration(left)} left" if left else ""))
+        time_left = f", {'at most ' if at_most else ''}about {duration(left)} left" if left else ""
+        self._write(_counted(what, done, total, at_most=at_most) + time_left)
+
+
+def _counted(what: str, done: int, total: int, *, at_most: bool) -> str:
+    """'reading images: 100 of 1,000'."""
+    whole = f" of {'at most ' if at_most else ''}{total:,}" if total else ""
+    return f"{what}: {done:,}{whole}"
 
 
 @contextmanager
-def training(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what is trained, trainings done, in all): a bar with the time left, without a terminal lines."""
+def training(*, quiet: bool) -> Iterator[Watched]:
+    """A bar with the time left; without a terminal a line as each step begins, then as seldom as `SparseLines`."""
     console = Console(stderr=True, highlight=False)
     if not quiet and not console.is_terminal:
-        printed: set[tuple[str, int]] = set()
+        lines = SparseLines(partial(console.print, soft_wrap=True), announces=True)
+        told = "", -1
 
-        def line(what: str, number: int, total: int) -> None:
-            if (what, number) not in printed:
-                printed.add((what, number))
-                console.print(f"{what}: {number} of {total}")
+        def line(what: str, number: int, total: int, *, at_most: bool = False) -> None:
+            nonlocal told
+            if told == (what, number):  # there would be lines of the same number
+                return
+            told = what, number
+            if total:
+                lines.tell(what, number, total, at_most=at_most)
+            else:
+                console.print(what, soft_wrap=True)
 
         yield line
         return
@@ -125,17 +144,14 @@ def training(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     )
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         tasks: dict[str, TaskID] = {}
-        share = 0.0
 
-        def done(what: str, number: int, total: int) -> None:
-            nonlocal share
+        def done(what: str, number: int, total: int, *, at_most: bool = False) -> None:
             if what not in tasks:
                 for task in tasks.values():
                     bar.remove_task(task)
                 tasks.clear()
-                tasks[what], share = bar.add_task(what, total=1.0, counted=""), 0.0
-            # How many there will be is only expected: where more are, the bar waits rather than goes back.
-            share = max(share, number / total if total else 0.0)
-            bar.update(tasks[what], completed=share, counted=f"{number}/{total}".rjust(_COUNTED))
+                tasks[what] = bar.add_task(what, total=None, counted="")
+            counted = f"{number} of at most {total}" if at_most else f"{number}/{total}" if total else ""
+            bar.update(tasks[what], completed=number, total=total or None, counted=counted.rjust(_COUNTED))
 
         yield done

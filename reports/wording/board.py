@@ -97,11 +97,16 @@ def has_curves(trial: TrialRecord) -> bool:
     return any(len(values) > 1 for fold in trial.folds for values in fold.curve.values())
 
 
+def is_fitted_at_once(data: StudySummary, trial: TrialRecord) -> bool:
+    """Whether no step of its training depended on images that it was not trained on."""
+    return trial.params.get("family", data.preset) == "frozen" and not has_curves(trial)
+
+
 def no_curves(data: StudySummary, trial: TrialRecord) -> str:
     """Why a trial has no learning curve."""
     if not any(fold.curve for fold in trial.folds):
         return NO_CURVES
-    return AT_ONCE if trial.params.get("family", data.preset) == "frozen" else ONE_EPOCH
+    return AT_ONCE if is_fitted_at_once(data, trial) else ONE_EPOCH
 
 
 def whose(data: StudySummary, number: int) -> str:

@@ -45,7 +45,7 @@ _CAUSES = {  # those of a failure as in `search.jobs.FailureCause`, which views 
         "Behind early", "In its first fold it learned more slowly than the best third of the trials before it."
     ),
     OUT_OF_TIME: Ended(
-        "The time was over", "It is judged by the folds that it has. With more time the search goes on with it."
+        "The time was over", "It is judged by the folds that it has, if any. With more time the search goes on with it."
     ),
     "out of memory": Ended(
         "Too little memory", "It needed more than there was. Smaller models, or fewer workers at once, need less."

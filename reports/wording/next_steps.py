@@ -73,7 +73,8 @@ def _labels(data: StudySummary, step: steps.CheckLabels) -> Advice:
     first, names = data.suspects[0], data.study.classes
     return Advice(
         f"Look at {count(step.labels, 'label')} that {'looks' if step.labels == 1 else 'look'} wrong",
-        f"first of all {visible(first.path)}, labelled {shortened(names[first.label], 40)} and by its look "
+        f"{'first of all ' if step.labels > 1 else ''}{visible(first.path)}, labelled "
+        f"{shortened(names[first.label], 40)} and by its look "
         f"{shortened(names[first.likely], 40)}. Wrong labels cost accuracy, and make the numbers here too low.",
         ("report", "--labels", "labels.csv"),
         "labels",
@@ -175,8 +176,10 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
         part = "has the best score" if data.best and data.best.number == step.best else "is part of the model"
         why = f"trial {step.best} of {step.trials} came late and {part}, so later ones may be better still."
     further, seconds = further_trials(data)
-    takes = f" {further:,} more take about {duration(seconds)}." if seconds else ""
-    return Advice("Search on if you have the time", f"{why}{takes}", going_on(data), "history")
+    command = going_on(data)
+    reserve = "; `--time` is the total, with something in reserve" if "--time" in command else ""
+    takes = f" {further:,} more take about {duration(seconds)}{reserve}." if seconds else ""
+    return Advice("Search on if you have the time", f"{why}{takes}", command, "history")
 
 
 def _explain(data: StudySummary, step: steps.Explain) -> Advice:

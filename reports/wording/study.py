@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
+from reports.wording.board import is_fitted_at_once
 from reports.wording.values import count, cut, duration, metric_words, number, params_words, shortened, visible
 from search.diagnosis.evidence import BROKEN, BY_HEART, ONE_CLASS, STUCK, UNSURE
 from search.results.backbones import BackboneRow
@@ -161,7 +162,8 @@ def choice(data: StudySummary) -> str:
 
 def _why_it(data: StudySummary, chosen: Chosen) -> str:
     """Why this trial, in brackets; empty if there was no other, or if what is known now does not explain it."""
-    if chosen.leader is None or len(data.trials) == 1 or chosen.loss > _most_for_cheaper(data) or not chosen.current:
+    alone = sum(bool(trial.folds) for trial in data.trials) == 1  # others were not trained, or failed
+    if chosen.leader is None or alone or chosen.loss > _most_for_cheaper(data) or not chosen.current:
         return ""
     if chosen.leader == chosen.trial:
         return (
@@ -381,9 +383,12 @@ def caution(data: StudySummary) -> str:
     direction = "lower" if METRICS[data.metric].maximized else "higher"
     another = data.chosen is not None and data.best is not None and data.chosen.trial != data.best.number
     if data.compared == 1 and not another:
+        first = "Only one trial is complete, so no trial was selected yet."
+        if data.best is not None and is_fitted_at_once(data, data.trial(data.best.number)):
+            return first
         return (
-            "Only one trial is complete, so no trial was selected yet. If the images that give the score also ended "
-            f"the training (early stopping), expect new images to score somewhat {direction}."
+            f"{first} If the images that give the score also ended the training (early stopping), expect new images "
+            f"to score somewhat {direction}."
         )
     if data.estimate is None:
         return (

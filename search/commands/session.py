@@ -10,7 +10,7 @@ from typing import Protocol
 
 from search.data.findings import Findings
 from search.executors.base import Cluster
-from search.results.progress import Observer
+from search.results.progress import Observer, Watched
 from search.session.session import Asked
 
 
@@ -35,8 +35,8 @@ class Display(Protocol):
     def watching(self) -> AbstractContextManager[Observer]:
         """A context for one search."""
 
-    def training(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
-        """A context for a diagnosis. Its value is to be called with (current step, trainings done, in total)."""
+    def training(self) -> AbstractContextManager[Watched]:
+        """A context for trainings outside of a search."""
 
 
 @dataclass(frozen=True)

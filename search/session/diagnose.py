@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from search.jobs import (
     WorkerContext,
     possible,
 )
+from search.results.progress import Watched, unwatched
 from search.seeds import derive
 from search.session.plan import epochs_of
 from search.stats.chance import entropy
@@ -48,7 +49,6 @@ USUAL_SECONDS = 100.0  # of experiments, after which no new one is started
 MIN_EXPERIMENTS = 4  # experiments that are run even if they take longer
 
 AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
-Watched = Callable[[str, int, int], None]
 """Called several times a second with (current step, its trainings done, its trainings expected in total)."""
 
 
@@ -57,7 +57,7 @@ def diagnose(
     *,
     workers: int | None = None,
     seconds: float | None = None,
-    watched: Watched = lambda _what, _done, _total: None,
+    watched: Watched = unwatched,
 ) -> Diagnosed:
     """Train the model unchanged; if it does not learn, train it with one change at a time.
 
@@ -173,7 +173,11 @@ class _Bench:
 
         def show() -> None:
             done = sum(map(len, runs.values()))
-            self.watched(TRYING if chosen[0] else AS_IT_IS, done, done + len(drive.running) + len(queue))
+            left = len(drive.running) + len(queue)
+            if chosen[0]:  # those that do not help are not trained on all folds
+                self.watched(TRYING, done, done + left, at_most=bool(queue))
+            else:
+                self.watched(AS_IT_IS, done, done + left)
 
         drive = Drive(self.executor, lambda training: training[1], on_outcome, show)
         drive.run(next_training, lambda: True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from search.data.images import FEW_IMAGES
 from search.executors.base import Executor
 from search.jobs import DescribeJob, Description, Outcome
 from search.results.dry_run import DryRun, PlannedPoint
+from search.results.progress import Watched
 from search.session.budget import done_already
 from search.session.image_size import planned
 from search.session.plan import Plan, Start, make_plan, still_to_try, worker_context
@@ -27,8 +28,6 @@ from spaces.presets import Auto
 from spaces.presets.auto import FAMILY
 from storage import TrialRecord, TrialState, needs_upgrade
 from storage.records import Params
-
-Watched = Callable[[str, int, int], None]
 
 
 def dry_run(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from search.errors import RunError
 from search.executors.base import Executor
 from search.executors.drive import Drive
 from search.jobs import DescribeJob, Description, Failure, FailureCause, FoldJob, FoldResult, Job, Outcome
-from search.results.progress import Ending
+from search.results.progress import Ending, Watched, unwatched
 from search.session.budget import GRACE_SECONDS
 from search.session.plan import Plan, fold_job, make_plan, worker_context
 from search.session.records import fold_record
@@ -24,7 +24,7 @@ from search.session.session import Asked
 from search.session.signals import StopRequest, stop_on_signals
 from search.session.trials import SETUP_FAILURES
 from search.session.weight_files import saving_in, sweep_states
-from search.stats.ablation import Made, folds_left
+from search.stats.ablation import Made
 from search.stats.racing import BEHIND
 from search.study.explanation import Ends, Results, key_of, open_to_write, results_of
 from search.study.folder import StudyFolder
@@ -38,9 +38,6 @@ from storage.records import Origin
 COMPARING = "comparing settings"  # the step that is shown
 MAX_BROKEN = 5  # points in a row that cannot be trained for a cause that is rather the set-up's
 SHARED = "shared"  # cause of a point that is closed without all folds: the search has the others
-
-Watched = Callable[[str, int, int], None]
-"""Called several times a second with (what is done, fold runs done, about how many in all)."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +66,10 @@ class Candidate:
 Work: TypeAlias = Candidate | FoldJob
 
 
-def ask(folder: StudyFolder, ends: Ends, asked: Asked, watched: Watched = lambda _what, _done, _total: None) -> None:
+def ask(folder: StudyFolder, ends: Ends, asked: Asked, watched: Watched = unwatched) -> None:
     """Note that an explanation was asked for that needs no training."""
     with (
-        leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 1)) as waited,
+        leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 0)) as waited,
         folder.read() as study,
         open_to_write(folder, study, ends) as store,
         _session(store, asked.after(waited)) as session,
@@ -89,14 +86,14 @@ def explain(
     executor: Executor,
     asked: Asked,
     goes_on: str,
-    watched: Watched = lambda _what, _done, _total: None,
+    watched: Watched = unwatched,
 ) -> Ending:
     """Train the points that the path needs and that are not trained yet, until it is known or the budget is used up.
 
     `goes_on`: the command that continues. Raises UsageError or StorageError if it cannot start, RunError if it cannot
     go on.
     """
-    lease = leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 1))
+    lease = leased(folder.lock, takeover=asked.takeover, tell=lambda text: watched(text, 0, 0))
     with lease as waited, folder.read() as study:
         asked = asked.after(waited)
         check_same(study, prepared)
@@ -242,8 +239,8 @@ class _Training:
         return self.budget.trials is not None and self._count >= self.budget.trials
 
     def _show(self) -> None:
-        left = folds_left(self._walk, len(self.results.route.changes), self.plan.folds)
-        self.watched(COMPARING, self._done, self._done + left)
+        left = self._walk.left
+        self.watched(COMPARING, self._done, self._done + left, at_most=left > len(self._walk.needed))
 
     # Outcomes
 

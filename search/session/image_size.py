@@ -22,6 +22,7 @@ from search.data.folds import fold_rows
 from search.data.images import MIN_SIDE, glance_again
 from search.executors.base import Executor
 from search.jobs import Failure, FitOptions, FoldJob, FoldResult, Outcome, Pixels, WorkerContext, probed
+from search.results.progress import Watched
 from search.seeds import derive
 from search.session.prepare import lost_detail
 from search.stats.metrics import METRICS
@@ -35,7 +36,7 @@ from spaces.presets import FAMILIES
 Size: TypeAlias = tuple[int, int]  # height and width in pixels
 Reading: TypeAlias = Callable[[], AbstractContextManager[Callable[[int, int], None]]]
 """A context for reading images; its value is called with (images read, images in total)."""
-Watched: TypeAlias = Callable[[], AbstractContextManager[Callable[[str, int, int], None]]]
+Watching: TypeAlias = Callable[[], AbstractContextManager[Watched]]
 """A context for training; its value is called with (what is done, how much of it is done, how much there is)."""
 
 SIDES = (224, 384)  # that of ImageNet; and what networks of that side are tested at with gain (arXiv 1906.06423)
@@ -65,7 +66,7 @@ def larger_size(prepared: Prepared, side: int, now: Size) -> Size | None:
 
 
 def compare_sizes(
-    prepared: Prepared, folder: Path, executor: Executor, reading: Reading, watched: Watched
+    prepared: Prepared, folder: Path, executor: Executor, reading: Reading, watching: Watching
 ) -> SizeProbe | None:
     """What decides the size of the images of a new study, `prepared` at the usual one; None if nothing was compared.
 
@@ -79,7 +80,7 @@ def compare_sizes(
         large = size and _at(size, prepared, rows, folder, reading)
         if size is None or large is None:
             break
-        found = _Comparison(prepared, rows, side, (now, size)).of(small, large, executor, watched)
+        found = _Comparison(prepared, rows, side, (now, size)).of(small, large, executor, watching)
         if found is None or not found.is_larger:
             return chosen or found
         chosen, small, now = found, large, size
@@ -146,7 +147,7 @@ class _Comparison:
     sizes: tuple[Size, Size]  # the smaller and the larger
 
     def of(
-        self, small: NDArray[np.uint8], large: NDArray[np.uint8], executor: Executor, watched: Watched
+        self, small: NDArray[np.uint8], large: NDArray[np.uint8], executor: Executor, watching: Watching
     ) -> SizeProbe | None:
         """What was found; None where a head could not be fitted. `small`, `large`: [rows, height, width, channels]."""
         labels, metric = self.prepared.images.labels[self.rows], self.prepared.config.metric
@@ -155,7 +156,7 @@ class _Comparison:
             context = self._context(_written(Path(name) / "pixels.npy", (small, large), self.side))
             executor.prepare(context, Path(name) / "logs")
             outcomes: list[Outcome] = []
-            with watched() as told:
+            with watching() as told:
                 told(_COMPARING, 0, len(jobs))
                 for future in [executor.submit(job) for job in jobs]:
                     outcomes.append(future.result())

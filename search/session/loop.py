@@ -36,7 +36,7 @@ from search.session.racer import Racer, races
 from search.session.records import fold_record, stopped_early, trial_record
 from search.session.references import KEPT_SHARE, ReferenceQueue, keep_outcome
 from search.session.session import Session
-from search.session.time_left import TimeLeft
+from search.session.time_left import TimeLeft, out_of_time
 from search.session.trials import Trials, too_many_failures
 from search.session.under_way import UnderWay
 from search.stats.metrics import METRICS
@@ -418,8 +418,7 @@ class Loop:
             return
         with self._store.together():
             for trial in self._trials.open:
-                folds = f"{len(trial.folds)} of {self.plan.folds} folds"
-                detail = f"its time was over after {folds}, by which it is judged; more time goes on with it"
+                detail = out_of_time(len(trial.folds), self.plan.folds)
                 self._store.close_trial(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail)
                 self._on_closed(trial.number, TrialState.PRUNED, OUT_OF_TIME, detail, tell=False)
 

@@ -289,3 +289,9 @@ class TimeLeft:
 
 def _family(params: Params) -> str:
     return str(params.get("family", ""))
+
+
+def out_of_time(done: int, folds: int) -> str:
+    """What is stored of a trial that has `done` of so many folds when no time is left."""
+    judged = f"after {done} of {folds} folds, by which it is judged" if done else "before its first fold was trained"
+    return f"its time was over {judged}; more time goes on with it"

@@ -54,6 +54,7 @@ class Walk:
 
     steps: tuple[Step, ...]
     needed: tuple[tuple[Made, int], ...] = ()  # (point, fold) to train next, in this order; empty: the goal is reached
+    left: int = 0  # fold runs until the goal is reached, at most; those that are `needed` among them
 
     @property
     def end(self) -> Made:
@@ -83,15 +84,24 @@ def walk(
         folds: number of folds.
     """
     start, goal = frozenset[str](), frozenset(changes)
-    if lacking := [*_lacking(start, known, folds), *_lacking(goal, known, folds)]:
-        return Walk((), tuple(lacking))
     steps: list[Step] = []
+    raced = behind is not None
+
+    def later(first: int) -> int:
+        """Fold runs of the steps from the number `first` on, at most. That of the last change leads to the goal."""
+        return sum(
+            _most_runs(len(changes) - step, folds, halving=raced and step > 0)
+            for step in range(first, len(changes) - 1)
+        )
+
+    if lacking := [*_lacking(start, known, folds), *_lacking(goal, known, folds)]:
+        return Walk((), tuple(lacking), len(lacking) + later(0))
     here = start
     while names := possible(here):
         points = [here | {name} for name in names]
-        chosen, lacking = _best(points, known, behind, metric, folds, halving=bool(steps))
+        chosen, lacking, more = _best(points, known, behind, metric, folds, halving=raced and bool(steps))
         if lacking:
-            return Walk(tuple(steps), tuple(lacking))
+            return Walk(tuple(steps), tuple(lacking), len(lacking) + more + later(len(steps) + 1))
         after = goal if chosen is None else chosen  # where no single change can be trained, all are made at once
         steps.append(Step(here, after))
         here = after
@@ -106,8 +116,10 @@ def _best(
     folds: int,
     *,
     halving: bool,
-) -> tuple[Made | None, list[tuple[Made, int]]]:
-    """The best of these points, or what must be trained to know it; None if none of them can be trained.
+) -> tuple[Made | None, list[tuple[Made, int]], int]:
+    """(the best of these points, what must be trained to know it, how many more fold runs that can take after it).
+
+    There is no best one if something must be trained, or if none of them can be.
 
     All points get a fold before one of them gets the next, and after each fold those that are clearly behind the best
     are left out, with `halving` the worse half too. So it does not depend on the order in which workers end.
@@ -116,18 +128,27 @@ def _best(
     for count in range(1, folds + 1):
         wanted = folds if len(running) == 1 else count
         if lacking := [pair for point in running for pair in _lacking(point, known, wanted)]:
-            return None, lacking
+            more = 0 if wanted == folds else _most_runs(len(running), folds - count, halving=halving, first=1)
+            return None, lacking, more
         gains = {point: _gain(metric, known(point).mean(count)) for point in running}
         by_gain = sorted(running, key=lambda point: -gains[point])  # of equal ones the first in order
         if len(running) < 2 or count == folds:
-            return (by_gain[0] if running else None), []
+            return (by_gain[0] if running else None), [], 0
         if behind is None:
             continue
         leader = _first(known(by_gain[0]), count)
         left = by_gain[: math.ceil(len(by_gain) / 2)] if halving else by_gain
         left = [left[0], *(point for point in left[1:] if not behind(_first(known(point), count), leader))]
         running = [point for point in running if point in left]
-    return None, []
+    return None, [], 0
+
+
+def _most_runs(points: int, folds: int, *, halving: bool, first: int = 0) -> int:
+    """How many fold runs a step between `points` takes at most, where no point is clearly behind.
+
+    `first`: how often they were halved before.
+    """
+    return sum(math.ceil(points / 2**fold) if halving else points for fold in range(first, first + folds))
 
 
 def _lacking(point: Made, known: Callable[[Made], Known], folds: int) -> list[tuple[Made, int]]:
@@ -143,16 +164,6 @@ def _first(point: Known, folds: int) -> Known:
 
 def _gain(metric: str, score: float) -> float:
     return float(METRICS[metric].gain(score)) if math.isfinite(score) else -math.inf
-
-
-def folds_left(walked: Walk, changes: int, folds: int) -> int:
-    """About how many fold runs are left, for a bar of progress. With halving a step of n changes takes 2 n and some."""
-    if not walked.needed:
-        return 0
-    rest = changes - len(walked.end)
-    here = len({point for point, _ in walked.needed})  # they get another fold, and then fewer get more
-    later = sum(2 * others + folds // 2 for others in range(2, rest))  # of the last step the goal is known
-    return len(walked.needed) + here + later
 
 
 @dataclass(frozen=True)

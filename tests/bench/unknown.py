@@ -2,7 +2,8 @@
 
 `python -m tests.bench.unknown PICTURES FOREIGN...`: features of Lite0 as the default head of `frozen` sees them. The
 limit is the distance that 5 % of the training images exceed, each seen from the others outside of its fold. Printed is
-the share of the own testing images, and of images of each foreign set, read as the own ones are, that exceed it.
+the share of the own testing images, and of images of each foreign set, read as the own ones are, that exceed it. A
+second table has other features, and the share of a class that is left out of the training images.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -25,7 +27,8 @@ from search.stats.unlike import REFUSED
 from search.worker.heads import standardized
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
-from spaces.presets import frozen
+from spaces.presets import fine_tune, frozen
+from spaces.resizing import resized
 from tests.pictures import list_inputs
 
 MOST = 400  # images of a set
@@ -95,32 +98,92 @@ def _lengths(rows: NDArray[np.floating], inverse: NDArray[np.float64]) -> NDArra
     return np.asarray(np.einsum("ij,ij->i", rows @ inverse, rows))
 
 
-def lines(pictures: Path, foreign: Sequence[Path]) -> Iterator[str]:
-    """Lines of Markdown, in %."""
+@dataclass(frozen=True)
+class Sets:
+    """Pictures of a set and of others, as pixels of its size: uint8 [images, height, width, channels]."""
+
+    facts: Facts
+    known: NDArray[np.uint8]  # its training images
+    labels: NDArray[np.int16]  # theirs
+    others: tuple[NDArray[np.uint8], ...]  # its testing images, then those of each foreign set
+
+
+def read(pictures: Path, foreign: Sequence[Path]) -> Sets:
+    """At most MOST of each of the others."""
     images, random = read_images(pictures), np.random.default_rng(0)
     height, width, channels = images.pixels.shape[1:]
     training = ~images.testing
-    facts = Facts(height, width, channels, len(images.classes), int(training.sum()), (LITE0,))
-    views = frozen.views(frozen.space(facts).defaults(), facts)
     told = About(images.classes, (height, width, channels))
 
-    def seen(pixels: NDArray[np.uint8]) -> Features:
-        batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
-        return np.asarray(np.mean([np.concatenate([view.features(b) for b in batches]) for view in views], axis=0))
-
-    def of_set(path: Path) -> Features:
+    def of_set(path: Path) -> NDArray[np.uint8]:
         files = list_inputs([path])
         some = [files[n] for n in random.permutation(len(files))[:MOST]]
-        read = [picture.pixels for picture in pictures_in(some, told) if isinstance(picture, Picture)]
-        return seen(np.stack(read))
+        return np.stack([picture.pixels for picture in pictures_in(some, told) if isinstance(picture, Picture)])
 
-    known, testing = seen(images.pixels[training]), random.permutation(np.flatnonzero(images.testing))[:MOST]
-    others = [seen(images.pixels[testing]), *map(of_set, foreign)]
-    yield f"| distance | own | {' | '.join(path.name for path in foreign)} |"
-    yield f"|{' --- |' * (len(foreign) + 2)}"
+    testing = random.permutation(np.flatnonzero(images.testing))[:MOST]
+    facts = Facts(height, width, channels, len(images.classes), int(training.sum()), (LITE0,))
+    others = (images.pixels[testing], *map(of_set, foreign))
+    return Sets(facts, images.pixels[training], images.labels[training], others)
+
+
+def of_head(facts: Facts) -> Callable[[NDArray[np.uint8]], Features]:
+    """What the default head of `frozen` sees."""
+    views = frozen.views(frozen.space(facts).defaults(), facts)
+    return lambda pixels: np.asarray(np.mean([view.features(pixels) for view in views], axis=0))
+
+
+def of_lower(facts: Facts, *, deviation: bool) -> Callable[[NDArray[np.uint8]], Features]:
+    """The last map that `fine-tune` leaves as it is by default: the means of its channels, and their deviations."""
+    import keras
+
+    whole, side = LITE0.network(), int(fine_tune.space(facts).defaults()["input_size"])
+    lower = keras.Model(whole.inputs, whole.outputs[round(fine_tune.UPPER * len(LITE0.widths)) - 1])
+
+    def seen(pixels: NDArray[np.uint8]) -> Features:
+        x = np.repeat(pixels, 3 // pixels.shape[-1], axis=-1).astype(np.float32)
+        map_ = lower(resized(x, side), training=False).numpy()
+        means = map_.mean(axis=(1, 2))
+        return np.concatenate([means, map_.std(axis=(1, 2))], axis=1) if deviation else np.asarray(means)
+
+    return seen
+
+
+def in_batches(seen: Callable[[NDArray[np.uint8]], Features], pixels: NDArray[np.uint8]) -> Features:
+    """Of all pixels, BATCH images at once."""
+    return np.concatenate([seen(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+
+
+def lines(pictures: Path, foreign: Sequence[Path]) -> Iterator[str]:
+    """Two tables in Markdown, in %: distances on what the head sees, and features that other models could remember."""
+    sets = read(pictures, foreign)
+    known, *others = (in_batches(of_head(sets.facts), pixels) for pixels in (sets.known, *sets.others))
+    names = " | ".join(path.name for path in foreign)
+    yield from (f"| distance | own | {names} |", f"|{' --- |' * (len(foreign) + 2)}")
     for name, distance in DISTANCES.items():
-        shares = refused(distance, known, images.labels[training], others)
-        yield f"| {name} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
+        yield _row(name, refused(distance, known, sets.labels, others))
+    yield from ("", f"| features | own | a class left out | {names} |", f"|{' --- |' * (len(foreign) + 3)}")
+    lower = {deviation: of_lower(sets.facts, deviation=deviation) for deviation in (False, True)}
+    for title, seen in {
+        "as a head on frozen features sees them": of_head(sets.facts),
+        "lower map of `fine-tune`: means": lower[False],
+        "means and deviations": lower[True],
+    }.items():
+        yield _row(title, with_left_out(seen, sets))
+
+
+def with_left_out(seen: Callable[[NDArray[np.uint8]], Features], sets: Sets) -> list[float]:
+    """As `refused` by the nearest, with the mean over classes of a class that is not known, in the second place."""
+    known, *others = (in_batches(seen, pixels) for pixels in (sets.known, *sets.others))
+    own, *foreign = refused(nearest(1), known, sets.labels, others)
+    left_out = []
+    for label in np.unique(sets.labels):
+        here = sets.labels == label
+        left_out += refused(nearest(1), known[~here], sets.labels[~here], [known[here]])
+    return [own, float(np.mean(left_out)), *foreign]
+
+
+def _row(title: str, shares: Sequence[float]) -> str:
+    return f"| {title} | {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -214,7 +214,7 @@ def test_whatever_goes_on_with_a_study_is_one_command_with_the_time_that_its_tri
     data = replace(judged(), spent_seconds=240.0, worth_finishing=None, references=())
     late = replace(data, best=replace(data.rows[0], number=11))
     (step,) = [step for step in advice(late) if step.what.startswith("Search on")]
-    assert step.why.endswith(" 18 more take about 6 min.")
+    assert step.why.endswith(" 18 more take about 6 min; `--time` is the total, with something in reserve.")
     assert step.words[:4] == ("resume", "--trials", "30", "--time")
     assert 240 + 60 + 1.5 * 360 <= seconds_of(str(step.words[4])) < 240 + 60 + 1.5 * 360 + 180
     assert f"`{step.command}`" in words.missing(late)

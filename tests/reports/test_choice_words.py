@@ -119,6 +119,24 @@ def test_with_one_complete_trial_a_partial_one_that_was_chosen_is_not_passed_ove
     assert data.compared == 1
     alone = replace(data, chosen=a_choice(0))
     assert words.caution(alone).startswith("Only one trial is complete, so no trial was selected yet.")
+    assert "best expectation" in words.choice(alone), "it was compared with a partial one"
     partial = replace(data, chosen=a_choice(11, judged=3))
     assert words.caution(partial).startswith("On new images expect about 0.80 ")
     assert words.drawn(partial) == "Trial 11, which is saved"
+
+
+def test_a_trial_that_no_other_was_compared_with_has_no_reason() -> None:
+    """Trial 11 has no fold."""
+    base = example()
+    cut = replace(base.trials[11], state=TrialState.PRUNED, cause="out of time", folds=())
+    data = replace(replace(base, trials=(base.trials[0], cut)).data(), chosen=a_choice(0))
+    assert words.choice(data).startswith("Chosen: trial 0. ")
+
+
+def test_only_a_training_that_may_have_ended_early_makes_a_score_too_good() -> None:
+    base = example()
+    first = replace(base.trials[0], params={**base.trials[0].params, "family": "frozen"})
+    at_once = replace(first, folds=tuple(replace(fold, curve={"loss": (0.5,)}) for fold in first.folds))
+    for trial, early in ((base.trials[0], True), (first, True), (at_once, False)):
+        text = words.caution(replace(replace(base, trials=(trial,)).data(), estimate=None))
+        assert text.startswith("Only one trial is complete") and ("early stopping" in text) == early

@@ -251,8 +251,14 @@ def test_the_line_of_the_best_so_far_is_level_or_rises_and_passes_through_points
 def test_a_short_history_has_whole_numbers_on_its_axis(page: str) -> None:
     texts = re.findall(r">([\d.,]+)</text>", drawn(page))
     assert [text for text in texts if "." not in text] == ["0", "2", "4", "6", "8", "10"]
-    single = drawn(page_of(replace(example(), trials=example().trials[:1])))
-    assert [text for text in re.findall(r">([\d.,]+)</text>", single) if "." not in text] == ["0"]
+
+
+def test_one_trial_has_no_history_and_nothing_that_mattered() -> None:
+    """Neither a section, nor a link to one."""
+    single = page_of(replace(example(), trials=example().trials[:1], choices=()))
+    assert 'id="leaderboard"' in single and "One dot a trial" not in single
+    for name in ("history", "parameters"):
+        assert f'id="{name}"' not in single and f'href="#{name}"' not in single
 
 
 def test_the_repeat_section_has_commands_and_settings(page: str) -> None:

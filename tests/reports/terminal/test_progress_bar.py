@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.terminal.progress_bar import FIRST_LINE, MOST_BETWEEN, SparseLines, predicting
+from reports.terminal.progress_bar import FIRST_LINE, MOST_BETWEEN, SparseLines, predicting, training
 
 
 @pytest.mark.parametrize(("terminal", "quiet", "drawn"), [("1", False, True), ("1", True, False), ("0", False, False)])
@@ -70,3 +70,42 @@ def test_what_comes_next_has_a_time_of_its_own() -> None:
     assert told.at(60.0, "unpacking", 300, 0) == ["unpacking: 300"]
     assert told.at(61.0, "reading images", 0, 50) == []
     assert told.at(66.0, "reading images", 0, 50) == ["reading images: 0 of 50"]
+
+
+def test_where_a_total_is_not_known_it_is_said_to_be_at_most_so_much() -> None:
+    told = Told()
+    told.progress.tell("comparing settings", 0, 88, at_most=True)
+    told.now = 60.0
+    told.progress.tell("comparing settings", 12, 84, at_most=True)
+    assert told.lines == ["comparing settings: 12 of at most 84, at most about 6 min left"]
+
+
+def test_what_is_announced_has_a_line_at_once_and_none_of_what_was_before_it() -> None:
+    lines: list[str] = []
+    now = 60.0
+    progress = SparseLines(lines.append, lambda: now, announces=True)
+    now = 90.0
+    progress.tell("comparing settings", 0, 8)
+    progress.tell("comparing settings", 1, 8)
+    now = 100.0
+    progress.tell("comparing settings", 2, 8)
+    assert lines == ["comparing settings: 0 of 8", "comparing settings: 2 of 8, about 30 s left"]
+
+
+def test_steps_of_training_are_named_at_once_and_messages_have_no_count(capsys: pytest.CaptureFixture[str]) -> None:
+    with training(quiet=False) as watched:
+        watched("asking process 12 to stop", 0, 0)
+        for done in range(9):
+            watched("comparing settings", done, 88 - done, at_most=True)
+    assert capsys.readouterr().err.splitlines() == ["asking process 12 to stop", "comparing settings: 0 of at most 88"]
+
+
+@pytest.mark.parametrize(("at_most", "drawn"), [(True, "12 of at most 84"), (False, "12/84")])
+def test_a_bar_of_training_has_at_most_so_many_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, at_most: bool, drawn: str
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with training(quiet=False) as watched:
+        watched("comparing settings", 12, 84, at_most=at_most)
+    assert drawn in capsys.readouterr().err

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from search.commands.session import Session
 from search.data.findings import Findings
-from search.results.progress import Observer
+from search.results.progress import Observer, Watched, unwatched
 from tests.search.session.sessions import Watcher
 
 
@@ -44,8 +44,8 @@ class Remembering:
         yield Watcher()
 
     @contextmanager
-    def training(self) -> Iterator[Callable[[str, int, int], None]]:
-        yield lambda _what, _done, _total: None
+    def training(self) -> Iterator[Watched]:
+        yield unwatched
 
 
 def session(display: Remembering) -> Session:

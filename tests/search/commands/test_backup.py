@@ -155,8 +155,8 @@ def test_outer_folds_of_another_study_are_found_and_only_what_can_run_is_advised
     (study / "study.toml").unlink()
     advice = search_here("report", study, cwd=study.parent).stderr
     assert "Move its folder away." in advice and "search run" not in advice
-    for folder in ("outer-1", "outer-3"):
-        shutil.rmtree(outer / folder)
+    for name in ("outer-1", "outer-3"):
+        shutil.rmtree(outer / name)
     assert "outer folds" not in problems(study)
 
 

@@ -27,7 +27,7 @@ from search.session.plan import Start
 from search.session.prices import SPEED
 from search.session.signals import StopRequest
 from search.session.testing import TESTING_SHARE
-from search.session.time_left import RECALLED
+from search.session.time_left import RECALLED, out_of_time
 from search.session.weight_files import KEPT_TRIALS, forget, weights_of
 from search.study.folder import StudyFolder
 from spaces.layers import Layer
@@ -100,6 +100,10 @@ def test_a_trial_that_was_left_open_for_time_goes_on_with_more(path: Path) -> No
     sit(path, clockwork(), seconds=160, **starts(*points))
     assert folds_of(path) == [(1, 3), (4, 3)]
     assert stored(path)[1].state == TrialState.COMPLETE
+
+
+def test_a_trial_without_folds_is_judged_by_nothing() -> None:
+    assert out_of_time(0, 5) == "its time was over before its first fold was trained; more time goes on with it"
 
 
 @pytest.mark.parametrize("origin", [Origin.START, Origin.TRY])

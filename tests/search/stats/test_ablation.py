@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.stats.ablation import Known, Made, Walk, folds_left, gain_of, walk
+from search.stats.ablation import Known, Made, Walk, gain_of, walk
 
 FOLDS, IMAGES = 3, 20
 Table = dict[Made, tuple[float, ...]]  # point -> score of each fold
@@ -73,9 +73,13 @@ class Trained:
         )
 
     def to_the_end(self, pick: Callable[[int], int] = lambda _: 0) -> Walk:
+        """What is left at most goes down by one at least with each training, and reaches 0."""
+        left = self.walk().left
         while (walked := self.walk()).needed:
-            assert folds_left(walked, len(self.names), FOLDS) >= len(walked.needed)
+            assert len(walked.needed) <= walked.left <= left
             self.train(*walked.needed[pick(len(walked.needed))])
+            left = walked.left - 1
+        assert walked.left == 0
         return walked
 
 
@@ -144,6 +148,17 @@ def test_from_the_second_step_on_the_better_half_goes_on_after_each_fold() -> No
     assert [len(trained.known[frozenset(name)].scores) for name in "abcde"] == [FOLDS] * 5
     second = [len(trained.known[frozenset(["a", name])].scores) for name in "bcde"]
     assert second == [FOLDS, 2, 1, 1]
+
+
+@pytest.mark.parametrize(("behind", "runs"), [(None, 6 + 12 + 9 + 6), (lambda _point, _leader: False, 6 + 12 + 6 + 4)])
+def test_what_is_left_at_most_is_all_that_is_left_where_no_change_is_clearly_behind(
+    behind: Callable[[Known, Known], bool] | None, runs: int
+) -> None:
+    table = dict.fromkeys(points("abcd"), (0.5,) * FOLDS)
+    trained = Trained("abcd", table, behind)
+    assert trained.walk().left == runs
+    trained.to_the_end()
+    assert sum(len(known.scores) for known in trained.known.values()) == runs
 
 
 def test_a_change_that_cannot_be_trained_is_made_later() -> None:
