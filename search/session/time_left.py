@@ -15,6 +15,7 @@ from search.session.budget import (
     RESTARTING,
     SAVING,
     WITH_CARE,
+    combining_seconds,
     packing_seconds,
     predicting_seconds,
 )
@@ -113,6 +114,7 @@ class TimeLeft:
         each = WITH_CARE * max(alone * max(kept, 1), together)
         more = kept_for_testing(each, self._plan.testing, self._plan.seconds)
         more += packing_seconds(max(kept, networks, int(self._prices.has_backbone(leader.number))), slowness)
+        more += combining_seconds(networks, slowness)
         more += max(slowness - 1.0, 0.0) * SAVING
         looking = max(slowness, 1.0) * look_seconds(self._prices.predicting(leader.number), max(kept, 1))
         more += kept_for_looks(looking, self._plan.seconds)
@@ -121,7 +123,7 @@ class TimeLeft:
     def _next_ensemble(self, trials: Trials) -> tuple[int, float]:
         """(Networks, seconds to predict an image) of the ensemble that would be chosen now; (0, 0) for a single trial.
 
-        So too if making it takes a larger share of the time than is kept back for that.
+        So too if making it takes a larger share of the time than is kept back for that: a single trial is chosen then.
         """
         plan, now = self._plan, self._session.clock()
         if plan.seconds is None or now < self._ensemble_again:
@@ -129,8 +131,9 @@ class TimeLeft:
         known = [*trials]
         evidence = stored_evidence(self._session.store, known, confirmed=False, passes=plan.passes)
         members = decide(evidence, candidates_of(evidence, known), plan.wish) if evidence else ()
-        self._ensemble, makes = (0, 0.0), packing_seconds(len(members), self.slowness) <= PACKING_SHARE * plan.seconds
-        if evidence is not None and len(members) > 1 and makes:
+        making = packing_seconds(len(members), self.slowness) + combining_seconds(len(members), self.slowness)
+        self._ensemble = 0, 0.0
+        if evidence is not None and len(members) > 1 and making <= PACKING_SHARE * plan.seconds:
             self._ensemble = len(members), predicting_seconds(evidence, members, self.slowness)
         self._ensemble_again = now + max(RESERVE_SHARE * plan.seconds, self.seconds / CHOICE_SHARE)
         return self._ensemble
