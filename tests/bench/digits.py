@@ -106,6 +106,7 @@ def kept(images: int, seed: int, folder: Path | None, *, shuffled: bool = False)
             return Stored(**arrays)
     trained = study(draw(images, seed, shuffled=shuffled))
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, **vars(trained))
     return trained
 
