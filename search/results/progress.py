@@ -83,11 +83,11 @@ class Observer(Protocol):
 class Watched(Protocol):
     """Told several times a second how far a step of a command is."""
 
-    def __call__(self, what: str, done: int, total: int, *, at_most: bool = False) -> None:
+    def __call__(self, what: str, done: int, total: int, /, *, at_most: bool = False) -> None:
         """`what`: the step; `done` of its `total` trainings; `at_most`: there may be fewer. `total` 0: a message."""
 
 
-def unwatched(_what: str, _done: int, _total: int, *, at_most: bool = False) -> None:
+def unwatched(_what: str, _done: int, _total: int, /, *, at_most: bool = False) -> None:
     """`Watched` for nobody."""
 
 
