@@ -11,7 +11,7 @@ from reports.wording import explain as words
 from search.results.explained import Explanation
 
 _PARAGRAPH = 96  # columns
-_DRAWN = {False: 14, True: 30}  # whether the console is wide -> columns of the drawing
+_DRAWN = {False: 10, True: 30}  # whether the console is wide -> columns of the drawing
 _WIDE = 110  # columns
 
 

@@ -74,9 +74,9 @@ def _remembered(model: Path) -> Remembered:
             f"--unknown: {model} does not remember its training images: only a .keras file or a study does"
         )
     raise UsageError(
-        f"--unknown: {model} does not remember its training images: only models on the features of a pre-trained "
-        "network do, made by this release. To a network that was trained from the start pictures of all kinds look too "
-        "much alike. Search anew with `--preset frozen`, or leave --unknown out"
+        f"--unknown: {model} does not remember its training images: only models on the features of a frozen "
+        "pre-trained network do, made by this release. To networks that were trained themselves pictures of different "
+        "things look too much alike. Search anew with `--preset frozen`, or leave --unknown out"
     )
 
 

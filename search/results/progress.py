@@ -87,7 +87,7 @@ class Watched(Protocol):
         """`what`: the step; `done` of its `total` trainings; `at_most`: there may be fewer. `total` 0: a message."""
 
 
-def unwatched(_what: str, _done: int, _total: int, *, at_most: bool = False) -> None:
+def unwatched(_what: str, _done: int, _total: int, /, *, at_most: bool = False) -> None:
     """`Watched` for nobody."""
 
 
