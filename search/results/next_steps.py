@@ -166,10 +166,13 @@ def _without_contradictions(steps: Sequence[Step]) -> Iterator[Step]:
 def _steps(data: StudySummary) -> Iterator[Step]:
     if data.siblings is not None and data.siblings.compared.clear:
         yield SetGroups(data.siblings.pattern)
+    family = _family(data)
     if data.estimate is not None and not beats(data.estimate, data.chance):
+        if family and family.pretrained:  # then the pictures can be told apart
+            yield family
         yield FindTheCause()
         return  # nothing that follows means anything for a model that guesses
-    if family := _family(data):
+    if family:
         yield family
     elif wrong := accused(data.suspects):  # a model that is beaten is no judge of labels
         yield CheckLabels(wrong)

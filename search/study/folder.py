@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,7 +226,9 @@ class StudyFolder:
         if len(below) == 1:
             return cls(below[0])
         if below:
-            raise UsageError(f"there are several studies here; name one: {', '.join(map(str, below))}")
+            raise UsageError(
+                f"there are several studies here; name one: {', '.join(shlex.quote(str(path)) for path in below)}"
+            )
         raise UsageError(f"there is no study here; name one, or make one with `{command_line('run', 'IMAGES')}`")
 
     @classmethod

@@ -138,6 +138,9 @@ def test_where_a_plain_method_is_clearly_better_than_every_trial_another_family_
     first, *others = next_steps(beaten)
     assert first == ChangeFamily("linear probe on a pre-trained network", 0.999, pretrained=True)
     assert not {CheckLabels, UsePlain, SearchOn, StopHere} & {type(step) for step in others}
+    guessing = replace(beaten, estimate=replace(EXPECTED, value=0.52, low=0.42, high=0.62))
+    assert next_steps(guessing) == (first, FindTheCause())
+    assert next_steps(replace(guessing, preset="auto")) == (FindTheCause(),)
     assert found(ChangeFamily, replace(beaten, preset="auto")) == replace(first, pretrained=False)
     assert found(ChangeFamily, learned(replace(many(40), references=references(linear_probe=0.6)))) is None
 
