@@ -423,7 +423,10 @@ def test_an_export_that_is_asked_to_stop_says_so_and_the_same_command_goes_on(ho
     assert not (tmp_path / "model.keras").exists()
 
 
-def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_goes_on(tmp_path: Path) -> None:
+def test_a_search_without_a_result_fails_and_every_command_names_the_one_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.session.time_left.FIRST_FOLD", 0.0)
     make_pictures(tmp_path / "shapes", {"left": 14, "top": 14})
     begun = search_here("run", "shapes", *FLAGS, "--trials", "1", "--hours", "0.00001", cwd=tmp_path)
     again = search_here("run", "shapes-study", cwd=tmp_path)

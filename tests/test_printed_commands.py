@@ -96,10 +96,10 @@ def test_no_page_makes_a_command_by_hand() -> None:
 
 
 def test_words_are_quoted_for_a_shell_in_one_module() -> None:
-    """But for what keeps the command that was typed, and a module that may import nothing of `search`."""
+    """But for what keeps the command that was typed, and modules that may import nothing of `search`."""
     quoting = re.compile(r"\bshlex\.(?:join|quote)\b")
     found = [module for module in modules() if quoting.search(source_of(module).read_text())]
-    assert found == ["search.cli.common", "search.text", "spaces.custom.file"]
+    assert found == ["search.cli.common", "search.text", "spaces.custom.file", "storage.postgresql"]
 
 
 # What it makes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from search.manifest import about
 from search.stats.metrics import max_scores
 from search.study import config as toml
 from search.study.lease import holder
-from search.text import command_line
+from search.text import command_line, quoted
 from storage import LockedError, ServerUrl, StorageError, Store, is_url, linked, needs_upgrade, writer_of
 
 _OUTER = "outer-"  # then the number of the fold, from 1
@@ -226,9 +225,8 @@ class StudyFolder:
         if len(below) == 1:
             return cls(below[0])
         if below:
-            raise UsageError(
-                f"there are several studies here; name one: {', '.join(shlex.quote(str(path)) for path in below)}"
-            )
+            names = ", ".join(quoted(str(path)) for path in below)
+            raise UsageError(f"there are several studies here; name one: {names}")
         raise UsageError(f"there is no study here; name one, or make one with `{command_line('run', 'IMAGES')}`")
 
     @classmethod

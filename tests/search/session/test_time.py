@@ -86,18 +86,18 @@ def test_a_fold_for_which_there_is_no_time_is_not_begun(path: Path) -> None:
 
 def test_time_that_is_too_short_for_a_fold_of_an_open_trial_goes_to_a_cheaper_one(path: Path) -> None:
     points = (Start(Origin.START, depth(4)), Start(Origin.START, depth(1, norm="batch")))
-    sit(path, executor := clockwork(), seconds=152, **starts(*points))
+    sit(path, executor := clockwork(), seconds=160, **starts(*points))
     assert folds_of(path) == [(1, 3), (4, 2), (1, 3)]
     assert executor.now == 140
 
 
 def test_a_trial_that_was_left_open_for_time_goes_on_with_more(path: Path) -> None:
     points = (Start(Origin.START, depth(4)),)
-    sit(path, clockwork(), seconds=152, **starts(*points))
+    sit(path, clockwork(), seconds=160, **starts(*points))
     first = stored(path)[1]
     assert (first.state, first.cause) == (TrialState.PRUNED, OUT_OF_TIME)
     assert first.detail == "its time was over after 2 of 3 folds, by which it is judged; more time goes on with it"
-    sit(path, clockwork(), seconds=160, **starts(*points))
+    sit(path, clockwork(), seconds=170, **starts(*points))
     assert folds_of(path) == [(1, 3), (4, 3)]
     assert stored(path)[1].state == TrialState.COMPLETE
 
