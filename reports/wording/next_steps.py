@@ -185,8 +185,8 @@ def _on(data: StudySummary, step: steps.SearchOn) -> Advice:
 def _explain(data: StudySummary, step: steps.Explain) -> Advice:
     return Advice(
         "Find out what made the difference",
-        f"the saved trial differs from your starting point in {count(step.changes, 'setting')}, and is clearly better. "
-        "The command tries each change alone, and finds the way from one to the other.",
+        f"the saved trial differs from your starting point in {count(step.changes, 'setting')}, and does better, "
+        "fold by fold. The command tries each change alone, and finds the way from one to the other.",
         ("explain", *own_model(data)),
     )
 

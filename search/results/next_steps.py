@@ -108,7 +108,7 @@ class UsePlain:
 
 @dataclass(frozen=True)
 class Explain:
-    """The saved trial is clearly better than trial 0, and it is not known which change made it so."""
+    """The saved trial is better than trial 0 fold by fold, and it is not known which change made it so."""
 
     changes: int  # parameters in which they differ
 
