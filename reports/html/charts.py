@@ -16,8 +16,6 @@ from search.stats.metrics import METRICS
 from storage.records import FoldRecord, TrialRecord
 
 STRIP_WIDTH, STRIP_HEIGHT = 132, 20
-
-
 _LEAST_SPAN = 0.05  # of the axis of scores that hardly differ
 
 

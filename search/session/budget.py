@@ -108,6 +108,11 @@ def combining_seconds(networks: int, slowness: float) -> float:
     return COMBINING * packing_seconds(networks, slowness) if networks > 1 else 0.0
 
 
+def ensemble_seconds(networks: int, slowness: float) -> float:
+    """Expected seconds to make one model of so many trained networks: the two above."""
+    return packing_seconds(networks, slowness) + combining_seconds(networks, slowness)
+
+
 def predicting_seconds(evidence: Evidence, members: Sequence[Member], slowness: float) -> float:
     """Expected seconds to predict one image with all members, which share passes of a backbone.
 

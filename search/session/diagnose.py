@@ -49,7 +49,6 @@ USUAL_SECONDS = 100.0  # of experiments, after which no new one is started
 MIN_EXPERIMENTS = 4  # experiments that are run even if they take longer
 
 AS_IT_IS, COMPARING, TRYING = "training the network as it is", "asking plain methods", "trying single changes"
-"""Called several times a second with (current step, its trainings done, its trainings expected in total)."""
 
 
 def diagnose(

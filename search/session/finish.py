@@ -39,8 +39,8 @@ from search.session.budget import (
     SAVING,
     WITH_CARE,
     combining_seconds,
+    ensemble_seconds,
     fold_seconds,
-    packing_seconds,
     predicting_seconds,
     refit_seconds,
     usable,
@@ -311,8 +311,7 @@ class Finish:
         training, networks = refit_seconds(trials, self.plan.folds, self.session.executor.slots), len(trials)
         if networks == 1:
             return training <= left * WITH_CARE
-        packing = packing_seconds(networks, self.slowness) + combining_seconds(networks, self.slowness)
-        return training + packing <= left
+        return training + ensemble_seconds(networks, self.slowness) <= left
 
     def _kept(self, trial: TrialRecord) -> list[int]:
         """The folds of the search whose trained weights are kept."""

@@ -16,6 +16,7 @@ from search.session.budget import (
     SAVING,
     WITH_CARE,
     combining_seconds,
+    ensemble_seconds,
     packing_seconds,
     predicting_seconds,
 )
@@ -131,9 +132,9 @@ class TimeLeft:
         known = [*trials]
         evidence = stored_evidence(self._session.store, known, confirmed=False, passes=plan.passes)
         members = decide(evidence, candidates_of(evidence, known), plan.wish) if evidence else ()
-        making = packing_seconds(len(members), self.slowness) + combining_seconds(len(members), self.slowness)
+        makes = ensemble_seconds(len(members), self.slowness) <= PACKING_SHARE * plan.seconds
         self._ensemble = 0, 0.0
-        if evidence is not None and len(members) > 1 and making <= PACKING_SHARE * plan.seconds:
+        if evidence is not None and len(members) > 1 and makes:
             self._ensemble = len(members), predicting_seconds(evidence, members, self.slowness)
         self._ensemble_again = now + max(RESERVE_SHARE * plan.seconds, self.seconds / CHOICE_SHARE)
         return self._ensemble
