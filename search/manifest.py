@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -25,8 +24,9 @@ accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
 _WORD = 65535  # the largest value of 16-bit grey
 _MAX_SIDE = 1024  # pixels, as in the configuration
-_FEATURES = "remembered.float16"  # within the same archive: `Remembered.features`, row by row, little endian
-OURS = ABOUT, _FEATURES  # what is in the archive beside what Keras writes
+_FEATURES = "remembered.float16"  # within the same archive: those of `Remembered.seen`, row by row, little endian
+_STYLE = "remembered-style.float16"  # those of `Remembered.style`
+OURS = ABOUT, _FEATURES, _STYLE  # what is in the archive beside what Keras writes
 _MAX_FEATURES = 16 * 2**20  # bytes of them
 _TEMPERATURES = 0.01, 100.0  # the least and the largest
 _DAMAGED = (
@@ -114,10 +114,9 @@ def parsed(description: bytes, path: Path) -> About:
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
+class Known:
+    """What one way of seeing images gave for the training images, and how far from all of it is too far."""
 
-    layer: str  # of the network, whose input [images, width] the features are
     limit: float  # the distance above which an image is unlike them, 0 to 2
     features: NDArray[np.float16]  # [vectors, width]
 
@@ -125,12 +124,34 @@ class Remembered:
     def plain(self) -> dict[str, Any]:
         """For ABOUT: all but the features."""
         vectors, width = self.features.shape
-        return {"layer": self.layer, "limit": self.limit, "vectors": vectors, "width": width}
+        return {"limit": self.limit, "vectors": vectors, "width": width}
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
+
+    layer: str  # of the network, whose input [images, width] the features are
+    seen: Known  # those features
+    style_map: int = 0  # the number of the backbone's map whose `spaces.backbones.style` is remembered, too
+    style: Known | None = None  # None in files of earlier releases
+
+    @property
+    def known(self) -> tuple[Known, ...]:
+        """An image is unlike the training images if it is by any of them."""
+        return (self.seen, self.style) if self.style else (self.seen,)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For ABOUT: all but the features."""
+        style = {"style": {"map": self.style_map, **self.style.plain}} if self.style else {}
+        return {"layer": self.layer, **self.seen.plain, **style}
 
 
 def write_remembered(archive: zipfile.ZipFile, remembered: Remembered) -> None:
     """Add the features to a model file; what describes them is in ABOUT."""
-    archive.writestr(_FEATURES, remembered.features.astype("<f2").tobytes())
+    for name, known in zip((_FEATURES, _STYLE), remembered.known, strict=False):
+        archive.writestr(name, known.features.astype("<f2").tobytes())
 
 
 def remembered(path: Path) -> Remembered | None:
@@ -148,24 +169,26 @@ def remembered(path: Path) -> Remembered | None:
                 said = json.loads(stream.read(_MAX_ABOUT)).get("remembered")
             if said is None:
                 return None
-            layer, limit, vectors, width = _described(said)
-            with archive.open(_FEATURES) as stream:
-                content = stream.read(2 * vectors * width + 1)
-        features = np.frombuffer(content, "<f2").reshape(vectors, width).astype(np.float16)
-        if not np.isfinite(features).all():
-            raise ValueError("its features are not finite")
+            layer, seen, style = said["layer"], _known(archive, _FEATURES, said), said.get("style")
+            number = 0 if style is None else style["map"]
+            if not (isinstance(layer, str) and isinstance(number, int) and number >= 0):
+                raise ValueError("its layer or its map cannot be one")
+            return Remembered(layer, seen, number, None if style is None else _known(archive, _STYLE, style))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except _DAMAGED:
         raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
-    return Remembered(layer, limit, features)
 
 
-def _described(said: Mapping[str, Any]) -> tuple[str, float, int, int]:
-    """(layer, limit, vectors, width). Raises KeyError, TypeError or ValueError."""
-    layer, limit, vectors, width = said["layer"], float(said["limit"]), said["vectors"], said["width"]
-    sound = isinstance(layer, str) and math.isfinite(limit) and 0 <= limit <= 2
+def _known(archive: zipfile.ZipFile, name: str, said: Mapping[str, Any]) -> Known:
+    """Raises KeyError, TypeError or ValueError."""
+    limit, vectors, width = float(said["limit"]), said["vectors"], said["width"]
     sizes = isinstance(vectors, int) and isinstance(width, int)
-    if not (sound and sizes and vectors >= 1 and width >= 1 and 2 * vectors * width <= _MAX_FEATURES):
+    if not (sizes and vectors >= 1 and width >= 1 and 2 * vectors * width <= _MAX_FEATURES and 0 <= limit <= 2):
         raise ValueError("it declares sizes that are never written")
-    return layer, limit, vectors, width
+    with archive.open(name) as stream:
+        content = stream.read(2 * vectors * width + 1)
+    features = np.frombuffer(content, "<f2").reshape(vectors, width).astype(np.float16)
+    if not np.isfinite(features).all():
+        raise ValueError("its features are not finite")
+    return Known(limit, features)

@@ -27,6 +27,7 @@ from search.export.bounds import check_archive, check_network
 from search.export.formats import described, format_of, loaded
 from search.export.inputs import InputFile
 from search.export.loaded import images_at_once
+from search.export.seeing import seeing
 from search.manifest import About, Remembered, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
@@ -58,10 +59,10 @@ def predict(
             f"{model} is damaged: its network takes {network.input_shape} and gives {network.output_shape}, but it "
             f"says {says[0]} and {says[1]}"
         )
-    seeing = _with_features(network, known, model) if known else network
+    watching = _seeing(network, known, model) if known else network
     progress(0, len(files))
     try:
-        yield from classified(seeing, needs, files, progress, known, images_at_once(network, _BATCH))
+        yield from classified(watching, needs, files, progress, known, images_at_once(network, _BATCH))
     except ValueError as error:
         raise UsageError(f"{model} {error}; `search export STUDY --to FILE.keras` makes it anew") from None
 
@@ -80,17 +81,13 @@ def _remembered(model: Path) -> Remembered:
     )
 
 
-def _with_features(network: Any, known: Remembered, model: Path) -> Any:
-    """The network, which gives (probabilities, features) then. Raises UsageError."""
-    import keras
-
+def _seeing(network: Any, known: Remembered, model: Path) -> Any:
     try:
-        features = network.get_layer(known.layer).input
-    except (ValueError, AttributeError):
-        features = None
-    if getattr(features, "shape", None) != (None, known.features.shape[1]):
-        raise UsageError(f"{model} is damaged: what it remembers of its training images is not of its own layers")
-    return keras.Model(network.inputs, [network.outputs[0], features])
+        return seeing(network, known)
+    except (ValueError, AttributeError):  # the latter: of a network that is no graph of layers
+        raise UsageError(
+            f"{model} is damaged: what it remembers of its training images is not of its own layers"
+        ) from None
 
 
 def classified(
@@ -111,13 +108,13 @@ def classified(
             some = files[start : start + size]
             decoded = list(islice(pictures, len(some)))
             pixels = [picture.pixels for picture in decoded if isinstance(picture, Picture)]
-            answers, features = _answers(network, pixels, size)
+            answers, seen = _answers(network, pixels, size)
             if problem := _no_probabilities(network, answers):
                 raise ValueError(problem)
             probabilities = iter(
                 softened(answers, needs.temperature) if len(answers) and needs.temperature != 1 else answers
             )
-            unlike = iter(_are_unlike(known, features, len(answers)))
+            unlike = iter(_are_unlike(known, seen, len(answers)))
             for file, picture in zip(some, decoded, strict=True):
                 shown = file.shown
                 if isinstance(picture, FileRemark):
@@ -129,28 +126,28 @@ def classified(
             progress(start + len(some), len(files))
 
 
-def _are_unlike(known: Remembered | None, features: NDArray[np.float32] | None, images: int) -> list[bool]:
+def _are_unlike(known: Remembered | None, seen: Sequence[NDArray[np.float32]], images: int) -> list[bool]:
     """Of each image whether it is unlike the training images; False for all where nobody asks."""
-    if known is None or features is None or not images:
+    if known is None or not images:
         return [False] * images
-    return [bool(unlike) for unlike in distances(known.features, features) > known.limit]
+    beyond = [distances(each.features, of_new) > each.limit for each, of_new in zip(known.known, seen, strict=True)]
+    return [bool(unlike) for unlike in np.any(beyond, axis=0)]
 
 
 def _answers(
     network: Any, pixels: Sequence[NDArray[np.uint8]], size: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """([images, classes], [images, width] where the network gives features) of at most `size` images.
+) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    """([images, classes], [images, width] of all else that the network gives) of at most `size` images.
 
     The network gets as many each time: another number is traced anew.
     """
     if not pixels:
-        return np.zeros((0, 0), np.float32), None
+        return np.zeros((0, 0), np.float32), []
     batch = np.zeros((size, *pixels[0].shape), np.float32)
     batch[: len(pixels)] = pixels
     answers = network.predict_on_batch(batch)
-    if isinstance(answers, list | tuple):
-        return answers[0][: len(pixels)], answers[1][: len(pixels)]
-    return answers[: len(pixels)], None
+    first, *more = answers if isinstance(answers, list | tuple) else (answers,)
+    return first[: len(pixels)], [rows[: len(pixels)] for rows in more]
 
 
 def _no_probabilities(network: Any, answers: NDArray[np.float32]) -> str:

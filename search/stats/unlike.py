@@ -5,12 +5,15 @@ The distance is that to the nth nearest image (Sun, Ming, Zhu and Li, ICML 2022,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 REFUSED = 0.05  # of images like those that were learned from
 NTH = 1  # on features as they are; for others, and other distances: docs/unknown.md
 MOST = 500  # images that a model remembers
+_LEAST, _LARGEST = 1e-6, 2.0  # of limits: that of images which are all alike, and of cosines
 
 Features = NDArray[np.floating]
 
@@ -21,13 +24,23 @@ def distances(known: Features, features: Features) -> NDArray[np.float64]:
     return np.asarray(1 - cosines[:, -min(NTH, len(known))])
 
 
-def limit(known: Features, folds: NDArray[np.integer]) -> float:
-    """The distance that a share REFUSED of `known` [vectors, width] exceeds, each seen from other `folds` [vectors]."""
+def limits(seen: Sequence[Features], folds: NDArray[np.integer]) -> tuple[float, ...]:
+    """The distances, of each way of seeing the same images [vectors, width], at least one of which a share exceeds.
+
+    The share is REFUSED, and about the same for each way. Each image is seen from other `folds` [vectors].
+    """
+    own = np.stack([_from_other_folds(known, folds) for known in seen])
+    alone = np.maximum(np.quantile(own, 1 - REFUSED / len(seen), axis=1), _LEAST)
+    together = np.quantile((own / alone[:, None]).max(axis=0), 1 - REFUSED)
+    return tuple(float(limit) for limit in np.minimum(together * alone, _LARGEST))
+
+
+def _from_other_folds(known: Features, folds: NDArray[np.integer]) -> NDArray[np.float64]:
     own = np.zeros(len(known))
     for fold in np.unique(folds):
         here = folds == fold
         own[here] = distances(known[~here], known[here])
-    return float(np.quantile(own, 1 - REFUSED))
+    return own
 
 
 def _directions(rows: Features) -> NDArray[np.float64]:

@@ -48,10 +48,27 @@ class Features:
 
         Folds of a study share their rows, and so what is computed: those of training and validation together.
         """
-        rows, columns = np.union1d(job.train, job.validate), frozen.columns(job.params, facts)
-        views = [self._view(view, rows)[:, columns] for view in frozen.views(job.params, facts)]
-        mean = np.stack(views).mean(axis=0)
-        return mean[np.searchsorted(rows, job.train)], mean[np.searchsorted(rows, job.validate)]
+        columns = frozen.columns(job.params, facts)
+        return self._mean(frozen, facts, job, job.train, columns), self._mean(frozen, facts, job, job.validate, columns)
+
+    def style(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> NDArray[np.float32]:
+        """[rows, width] of the training images of a job, as `of`: see `Backbone.style_columns`."""
+        columns = frozen.backbone(job.params, facts).style_columns
+        return self._mean(frozen, facts, job, job.train, columns)
+
+    def _mean(
+        self,
+        frozen: FrozenFeatures,
+        facts: Facts,
+        job: FoldJob,
+        wanted: NDArray[np.int32],
+        columns: slice | NDArray[np.intp],
+    ) -> NDArray[np.float32]:
+        """Columns of the wanted rows, averaged over the views of the job's point."""
+        rows = np.union1d(job.train, job.validate)
+        here = np.searchsorted(rows, wanted)
+        views = [self._view(view, rows)[here][:, columns] for view in frozen.views(job.params, facts)]
+        return np.asarray(np.stack(views).mean(axis=0))
 
     def seen_latency(self, frozen: FrozenFeatures, facts: Facts, job: FoldJob) -> float | None:
         """As `latency`, from the passes of this process alone, which costs nothing; None where too few were needed."""
@@ -119,8 +136,11 @@ def _device() -> str:
 
 
 def _digest(view: View, pixels: NDArray[np.uint8]) -> str:
-    """Of the pixels, their shape, the kind of device, and the view's whole name: a file system might cut or fold it."""
-    digest = hashlib.sha256(f"{view.name} {pixels.shape} {pixels.dtype}{_device()}\n".encode())
+    """Of the pixels, their shape, the kind of device, and the view's whole name: a file system might cut or fold it.
+
+    'style' tells them from those of releases whose features had no deviations.
+    """
+    digest = hashlib.sha256(f"{view.name} style {pixels.shape} {pixels.dtype}{_device()}\n".encode())
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()[:32]
 

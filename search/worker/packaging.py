@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from search.files import replacing
 from search.jobs import ComposeJob, SavedModel
-from search.manifest import ABOUT, OURS, Remembered, remembered, write_remembered
-from search.stats.unlike import MOST, limit
+from search.manifest import ABOUT, OURS, Known, Remembered, remembered, write_remembered
+from search.stats.unlike import MOST, limits
 from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers, reset_names
@@ -110,7 +110,7 @@ def features_model(
     if facts.channels == 1:
         x = keras.layers.Concatenate()([x, x, x])
     x = resized(x, side)
-    first = 0 if frozen.columns(params, facts) == slice(None) else -1  # of the maps that the head sees
+    first = -1 if frozen.columns(params, facts).start else 0  # of the maps that the head sees
     of_views = []
     for view in views:
         maps = network(ops.flip(x, axis=2) if view.mirrored else x, training=False)
@@ -200,15 +200,23 @@ def _foreign_activations(model: keras.Model) -> list[str]:
     return ["a lambda" if name == "<lambda>" else name for name in names]
 
 
-def remembered_of(model: keras.Model, features: NDArray[np.float32], folds: NDArray[np.int16], seed: int) -> Remembered:
-    """Of a `features_model`: some of its training `features` [images, width], and how far apart these are.
+def remembered_of(
+    model: keras.Model,
+    seen: tuple[NDArray[np.float32], NDArray[np.float32]],
+    style_map: int,
+    folds: NDArray[np.int16],
+    seed: int,
+) -> Remembered:
+    """Of a `features_model`: some of its training images' features and styles, `seen`, and how far apart these are.
 
-    `folds`: [images]; images of one fold are not compared with each other, since copies and groups are in one.
+    [images, width] each; `style_map`: of the backbone. `folds`: [images]; images of one fold are not compared with each
+    other, since copies and groups are in one.
     """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:MOST])
+    rows = np.sort(np.random.default_rng(seed).permutation(len(folds))[:MOST])
     largest = np.finfo(np.float16).max
-    known = np.clip(features[rows], -largest, largest).astype(np.float16)
-    return Remembered(_standardizing(model)[0].name, limit(known, folds[rows]), known)
+    both = [np.clip(of_all[rows], -largest, largest).astype(np.float16) for of_all in seen]
+    features, style = map(Known, limits(both, folds[rows]), both)
+    return Remembered(_standardizing(model)[0].name, features, style_map, style)
 
 
 def _standardizing(model: keras.Model) -> list[keras.Layer]:

@@ -335,10 +335,13 @@ class Worker:
         else:
             family, params = self._family(fold.params)
             if family.frozen and family.frozen.heads:
-                features, head = self._head(family.frozen, family, replace(fold, params=params))
+                point = replace(fold, params=params)
+                features, head = self._head(family.frozen, family, point)
                 model = packaging.features_model(family.frozen, params, facts, features, head)
                 if job.folds is not None:
-                    remembered = packaging.remembered_of(model, features, job.folds, fold.seed)
+                    seen = features, self._features.style(family.frozen, facts, point)
+                    style_map = family.frozen.backbone(params, facts).style_map
+                    remembered = packaging.remembered_of(model, seen, style_map, job.folds, fold.seed)
             elif job.weights:
                 network = packaging.with_kept_weights(family.build(params, facts), job.weights)
                 flip = family.recipe(params, facts).flip_average

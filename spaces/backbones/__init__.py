@@ -67,6 +67,20 @@ class Backbone(ABC):
         """Whether one network serves all sides; else `network` needs its side."""
         return True
 
+    @property
+    def style_map(self) -> int:
+        """Which of its maps shows how a picture looks, rather than what is on it; see `style`.
+
+        The lower of those in the middle: measured in docs/unknown.md.
+        """
+        return max(0, len(self.widths) // 2 - 1)
+
+    @property
+    def style_columns(self) -> NDArray[np.intp]:
+        """Those of `features` that are the style: of one map the channels' means, then their deviations."""
+        first, width, means = sum(self.widths[: self.style_map]), self.widths[self.style_map], sum(self.widths)
+        return np.concatenate([np.arange(first, first + width), np.arange(means, means + width)])
+
     @abstractmethod
     def network(self, side: int | None = None) -> keras.Model:
         """The network with its weights, trainable, from RGB 0..255 float32 [batch, side, side, 3] to its maps.
@@ -80,8 +94,9 @@ class Backbone(ABC):
         """The network for the report's drawing, in a few plates, without building it: the last one is the top."""
 
     def features(self, pixels: NDArray[np.uint8], side: int, *, mirrored: bool = False) -> NDArray[np.float32]:
-        """What the network sees in images: the mean over each of its maps, [images, sum(widths)].
+        """What the network sees in images: [images, sum(widths) + widths[style_map]].
 
+        First the mean over each of its maps, then the standard deviation over each channel of `style_map`.
         `pixels` is [images, height, width, 1 or 3]; each is resized to `side` x `side` (a grey one is taken for all
         three colours), and turned left to right where `mirrored`. The same images in the same order, in one call,
         give the same bits.
@@ -102,12 +117,13 @@ class Backbone(ABC):
 
 @lru_cache(maxsize=IN_MEMORY)
 def _pooled(backbone: Backbone, side: int | None) -> Any:
-    """A TensorFlow function from RGB 0..255 [images, side, side, 3] to the pooled maps; `side` None: for every side."""
+    """A TensorFlow function from RGB 0..255 [images, side, side, 3] to features; `side` None: for every side."""
     import keras
     import tensorflow as tf
 
     network = backbone.network(side)
-    model = keras.Model(network.inputs, pooled_maps(network.outputs))
+    deviations = style(network.outputs[backbone.style_map])[1]
+    model = keras.Model(network.inputs, keras.ops.concatenate([pooled_maps(network.outputs), deviations], axis=1))
     return tf.function(
         lambda x: model(x, training=False),
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
@@ -121,3 +137,13 @@ def pooled_maps(maps: Sequence[Any]) -> Any:
 
     means = [keras.layers.GlobalAveragePooling2D()(map_) for map_ in maps]
     return keras.layers.Concatenate()(means) if len(means) > 1 else means[0]
+
+
+def style(map_: Any) -> tuple[Any, Any]:
+    """(Means, standard deviations) of the channels of a map [batch, height, width, channels], [batch, channels] each.
+
+    They tell how an image looks as a whole (Huang and Belongie, ICCV 2017, arXiv 1703.06868).
+    """
+    import keras
+
+    return keras.ops.mean(map_, axis=(1, 2)), keras.ops.std(map_, axis=(1, 2))

@@ -49,7 +49,7 @@ class View:
         return f"{backbone.name}-{backbone.sha256[:16]}-{self.side}{mirrored}"
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """[images, sum of widths] of pixels [images, height, width, channels]; see `Backbone.features`."""
+        """Of pixels [images, height, width, channels]; see `Backbone.features`."""
         return self.backbone.features(pixels, self.side, mirrored=self.mirrored)
 
 
@@ -197,7 +197,8 @@ def views(params: Mapping[str, Value], facts: Facts) -> tuple[View, ...]:
 
 def columns(params: Mapping[str, Value], facts: Facts) -> slice:
     """The columns of a view's features that a point uses."""
-    return slice(None) if params["stages"] == "all" else slice(-backbone(params, facts).widths[-1], None)
+    widths = backbone(params, facts).widths
+    return slice(0 if params["stages"] == "all" else sum(widths[:-1]), sum(widths))
 
 
 def trains(params: Mapping[str, Value]) -> bool:

@@ -90,7 +90,7 @@ def _of_pixels(winner: Winner, point: Point, family: Preset) -> str:
 
 def _of_features(winner: Winner, point: Point, family: Preset, backbone: tuple[str, str]) -> str:
     number, params = point.trial, point.params
-    last = columns(params, winner.facts) != slice(None)
+    last = columns(params, winner.facts).start > 0
     balanced = params.get("class_weights") == "balanced"
     seen = (
         f"    seen = features_of(load_backbone(HERE / {backbone[0]!r}, {backbone[1]!r}), "

@@ -14,7 +14,7 @@ from PIL import Image
 
 from search.errors import UsageError
 from search.export.predict import predict
-from search.manifest import ABOUT, Remembered, remembered
+from search.manifest import ABOUT, Known, Remembered, remembered
 from tests.pictures import list_inputs, write
 
 TOLD = {"classes": ["dark", "bright"], "image_shape": [8, 8, 1], "packaging": 2}
@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> Path:
     dense.set_weights([np.array([[0.1, 0], [0, 0.1]] * 2), np.zeros(2)])
     known = np.array([[200, 10, 0, 0], [10, 200, 0, 0]] * 5, np.float16)
     path = tmp_path / "model.keras"
-    save(network, path, TOLD, Remembered("standardized", 0.1, known))
+    save(network, path, TOLD, Remembered("standardized", Known(0.1, known)))
     return path
 
 

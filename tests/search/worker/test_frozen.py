@@ -97,7 +97,7 @@ def test_stages_and_flip_decide_which_features_are_used() -> None:
     assert [view.mirrored for view in views(point(), FACTS)] == [False, True]
     assert [view.mirrored for view in views(point(flip_average=False), FACTS)] == [False]
     assert len({view.name for side in (64, 96) for view in views({**point(), "input_size": side}, FACTS)}) == 4
-    everything = np.arange(2064)
+    everything = np.arange(2064 + 80)  # the means of all maps, then the deviations of one
     assert len(everything[columns(point(), FACTS)]) == 2064
     np.testing.assert_array_equal(everything[columns(point(stages="last"), FACTS)], np.arange(784, 2064))
 

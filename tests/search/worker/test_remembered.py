@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from search.export.seeing import seeing
 from search.jobs import ComposeJob, RefitJob, SavedModel
 from search.manifest import Remembered, remembered
 from search.stats.unlike import distances
@@ -46,12 +47,15 @@ def assert_knows_its_images(study: Study, path: Path, known: Remembered | None) 
     prepared, _ = study
     assert known is not None
     network = keras.saving.load_model(path, compile=False)
-    seeing = keras.Model(network.inputs, network.get_layer(known.layer).input)
     job = fold_job(prepared, {}, max_epochs=1)
-    features = np.asarray(seeing(prepared.images.pixels[job.train].astype(np.float32)))
-    assert features.shape == known.features.shape
-    np.testing.assert_allclose(features, known.features, rtol=2e-3, atol=2e-3)
-    assert (distances(known.features, features) <= known.limit).mean() > 0.8
+    pixels = prepared.images.pixels[job.train].astype(np.float32)
+    probabilities, *seen = map(np.asarray, seeing(network, known)(pixels))
+    np.testing.assert_allclose(probabilities, network(pixels), atol=1e-5)
+    assert [rows.shape for rows in seen] == [each.features.shape for each in known.known]
+    assert len(seen) == 2
+    for rows, each in zip(seen, known.known, strict=True):
+        np.testing.assert_allclose(rows, each.features, rtol=2e-3, atol=2e-3)
+        assert (distances(each.features, rows) <= each.limit).mean() > 0.8
 
 
 @pytest.mark.first(1)
@@ -70,7 +74,7 @@ def test_an_ensemble_remembers_those_of_its_largest_part_that_does(small: Study,
         (part(small, tmp_path / "2.keras", "frozen", stages="last", flip_average=False), 0.3),
     ]
     known = whole(small, parts, tmp_path / "model.keras")
-    assert known is not None and known.features.shape == remembered(parts[2][0]).features.shape  # type: ignore[union-attr]
+    assert known is not None and known.seen.features.shape == remembered(parts[2][0]).seen.features.shape  # type: ignore[union-attr]
     assert_knows_its_images(small, tmp_path / "model.keras", known)
 
 
