@@ -23,7 +23,7 @@ from search.data.images import read_images
 from search.export.predict import pictures_in
 from search.manifest import About
 from search.native import ENVIRONMENT
-from search.stats.unlike import REFUSED
+from search.stats.unlike import REFUSED, distances, limits
 from search.worker.heads import standardized
 from spaces.backbones.lite import LITE0
 from spaces.facts import Facts
@@ -128,8 +128,17 @@ def read(pictures: Path, foreign: Sequence[Path]) -> Sets:
 
 def of_head(facts: Facts) -> Callable[[NDArray[np.uint8]], Features]:
     """What the default head of `frozen` sees."""
+    return _of_views(facts, frozen.columns(frozen.space(facts).defaults(), facts))
+
+
+def of_style(facts: Facts) -> Callable[[NDArray[np.uint8]], Features]:
+    """How an image looks, beside what the default head of `frozen` sees."""
+    return _of_views(facts, LITE0.style_columns)
+
+
+def _of_views(facts: Facts, columns: slice | NDArray[np.intp]) -> Callable[[NDArray[np.uint8]], Features]:
     views = frozen.views(frozen.space(facts).defaults(), facts)
-    return lambda pixels: np.asarray(np.mean([view.features(pixels) for view in views], axis=0))
+    return lambda pixels: np.asarray(np.mean([view.features(pixels)[:, columns] for view in views], axis=0))
 
 
 def of_lower(facts: Facts, *, deviation: bool) -> Callable[[NDArray[np.uint8]], Features]:
@@ -162,24 +171,42 @@ def lines(pictures: Path, foreign: Sequence[Path]) -> Iterator[str]:
     for name, distance in DISTANCES.items():
         yield _row(name, refused(distance, known, sets.labels, others))
     yield from ("", f"| features | own | a class left out | {names} |", f"|{' --- |' * (len(foreign) + 3)}")
-    lower = {deviation: of_lower(sets.facts, deviation=deviation) for deviation in (False, True)}
-    for title, seen in {
-        "as a head on frozen features sees them": of_head(sets.facts),
-        "lower map of `fine-tune`: means": lower[False],
-        "means and deviations": lower[True],
-    }.items():
+    ways: dict[str, Sequence[Callable[[NDArray[np.uint8]], Features]]] = {
+        "as a head on frozen features sees them": [of_head(sets.facts)],
+        "lower map of `fine-tune`: means": [of_lower(sets.facts, deviation=False)],
+        "means and deviations": [of_lower(sets.facts, deviation=True)],
+        "the head's, and the style: as `--unknown`": [of_head(sets.facts), of_style(sets.facts)],
+    }
+    for title, seen in ways.items():
         yield _row(title, with_left_out(seen, sets))
 
 
-def with_left_out(seen: Callable[[NDArray[np.uint8]], Features], sets: Sets) -> list[float]:
-    """As `refused` by the nearest, with the mean over classes of a class that is not known, in the second place."""
-    known, *others = (in_batches(seen, pixels) for pixels in (sets.known, *sets.others))
-    own, *foreign = refused(nearest(1), known, sets.labels, others)
+def with_left_out(ways: Sequence[Callable[[NDArray[np.uint8]], Features]], sets: Sets) -> list[float]:
+    """The share of each of the others that is refused by any of some ways to see, and in the second place of a class.
+
+    That is the mean over classes of a class that is not known.
+    """
+    known, *others = ([in_batches(seen, pixels) for seen in ways] for pixels in (sets.known, *sets.others))
     left_out = []
     for label in np.unique(sets.labels):
         here = sets.labels == label
-        left_out += refused(nearest(1), known[~here], sets.labels[~here], [known[here]])
+        left_out += refused_by_any([rows[~here] for rows in known], [[rows[here] for rows in known]])
+    own, *foreign = refused_by_any(known, others)
     return [own, float(np.mean(left_out)), *foreign]
+
+
+def refused_by_any(known: Sequence[Features], others: Sequence[Sequence[Features]]) -> list[float]:
+    """Of each of the others, seen in the same ways as what is known, the share beyond the limit of any."""
+    folds = np.random.default_rng(0).permutation(len(known[0])) % FOLDS
+    lines = limits(known, folds)
+    return [
+        float(
+            np.any(
+                [distances(one, new) > line for one, new, line in zip(known, rows, lines, strict=True)], axis=0
+            ).mean()
+        )
+        for rows in others
+    ]
 
 
 def _row(title: str, shares: Sequence[float]) -> str:

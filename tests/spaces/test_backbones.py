@@ -361,7 +361,7 @@ def test_maps_of_photographs_have_the_means_that_batch_normalisation_remembers(
 def test_images_of_every_size_and_colour_have_features(of: Lite, shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (3, *shape), dtype=np.uint8)
     found = of.features(pixels, 64)
-    assert found.shape == (3, {LITE0: 2064, LITE2: 2136}[of])
+    assert found.shape == (3, {LITE0: 2064 + 80, LITE2: 2136 + 88}[of])
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
     assert len(np.unique(found, axis=0)) == 3
@@ -379,8 +379,11 @@ def test_grey_is_the_same_in_three_colours_and_a_mirror_image_is_the_image_mirro
 
 
 @each_with_weights
-def test_features_are_the_means_of_the_maps(of: Lite, built: Callable[[Lite], Any]) -> None:
+def test_features_are_the_means_of_the_maps_and_the_deviations_of_one(of: Lite, built: Callable[[Lite], Any]) -> None:
     image = photograph("flower.jpg", 64).round()
-    expected = [np.asarray(found).mean(axis=(1, 2)) for found in built(of)(image, training=False)[:-1]]
+    maps = [np.asarray(found) for found in built(of)(image, training=False)[:-1]]
+    expected = [*(found.mean(axis=(1, 2)) for found in maps), maps[of.style_map].std(axis=(1, 2))]
     found = of.features(image.astype(np.uint8), 64)
     np.testing.assert_allclose(found, np.concatenate(expected, axis=1), atol=1e-3)
+    style = [expected[of.style_map], expected[-1]]
+    np.testing.assert_allclose(found[:, of.style_columns], np.concatenate(style, axis=1), atol=1e-3)

@@ -72,7 +72,7 @@ def test_images_of_every_size_have_features(kind: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (3, 9, 20, 1), dtype=np.uint8)
     for side in (64, 96):
         found = backbone.features(pixels, side)
-        assert found.shape == (3, sum(backbone.widths))
+        assert found.shape == (3, sum(backbone.widths) + backbone.widths[1])
         assert np.isfinite(found).all()
         np.testing.assert_array_equal(found, backbone.features(pixels, side))
 

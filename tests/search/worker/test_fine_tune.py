@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.special
+from numpy.typing import NDArray
 
 from search.jobs import DescribeJob, Description, FitOptions, FoldJob, FoldResult, Pixels, WorkerContext
 from search.study.folder import StudyFolder
@@ -52,10 +53,15 @@ def network() -> Any:
     return FAMILY.network(point(), FACTS)
 
 
+def means(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Of the backbone's maps: what a head sees."""
+    return LITE0.features(pixels, 64)[:, : sum(LITE0.widths)]
+
+
 def test_the_head_begins_as_the_probe(prepared: Prepared, network: Any) -> None:
     """Before a step, the network says what the logistic regression says of the same features."""
     pixels, labels = prepared.images.pixels, prepared.images.labels
-    features = LITE0.features(pixels, 64)
+    features = means(pixels)
     fine_tune.start(network, point(), features, labels)
     said = np.asarray(network(pixels.astype(np.float32), training=False))
     head = network.get_layer("output")
@@ -69,7 +75,7 @@ def test_a_class_without_training_rows_stays_improbable(prepared: Prepared) -> N
     pixels, labels = prepared.images.pixels, prepared.images.labels
     facts = Facts(8, 8, 1, 4, 27, (LITE0,))
     network = FAMILY.network(point(), facts)
-    fine_tune.start(network, point(), LITE0.features(pixels, 64), labels)
+    fine_tune.start(network, point(), means(pixels), labels)
     said = np.asarray(network(pixels.astype(np.float32), training=False))
     assert said[:, 2:].max() < 0.01
 
@@ -79,7 +85,7 @@ def test_the_probe_weighs_classes_as_the_training_will(prepared: Prepared, netwo
     """Since its intercept is not penalised, its mean probability of a class is the class's weighted share."""
     labels = prepared.images.labels
     rows = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:3]])
-    features = LITE0.features(prepared.images.pixels[rows], 64)
+    features = means(prepared.images.pixels[rows])
     params = point() | {"class_weights": class_weights}
     fine_tune.start(network, params, features, labels[rows])
     head = network.get_layer("output")
