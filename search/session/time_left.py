@@ -42,6 +42,7 @@ ESTIMATING_SHARE = 0.02  # of the time that these estimates may take: with many 
 OUTLOOK_SECONDS = 30.0  # between two estimates of what more search brings, and at most
 OUTLOOK_SHARE = 20.0  # of the time one part of so many
 CHOICE_SHARE = 20.0  # of the time that is left one part of so many: between two looks at what would be chosen now
+MOMENT_SHARE = 0.01  # of the time: a fold run that takes no more is not worth leaving out
 RECALLED = 8  # trials of each family by whose stored fold runs a new session knows what others will take
 
 
@@ -69,7 +70,8 @@ class TimeLeft:
         """Whether the time for searching is over.
 
         `unsure`: says whether a fold is running of which it is only guessed when it ends. If it does not end in time,
-        its worker has to be started again for finishing. The first fold run of a study may be FIRST_FOLD late.
+        its worker has to be started again for finishing. The first fold run of a study may be FIRST_FOLD late, and the
+        others of its first trial where they take a moment: a score of one fold says little of what to expect.
         """
         if self._plan.seconds is None:
             return False
@@ -79,9 +81,22 @@ class TimeLeft:
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials) + self._for_references()
             pause = min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
             self._reserve_again = now + max(pause, (self._session.clock() - now) / ESTIMATING_SHARE)
-        if self.seconds > -FIRST_FOLD and not any(trial.folds for trial in trials):
+        if self.seconds > -FIRST_FOLD and self._first_lacks_folds(trials):
             return False
         return self.seconds <= 0 or (self.seconds <= RESTARTING and unsure())
+
+    def _first_lacks_folds(self, trials: Trials) -> bool:
+        """Whether no trial has all folds, and the next one is the study's first, or takes a moment."""
+        if any(len(trial.folds) >= self._plan.folds for trial in trials):
+            return False
+        return not any(trial.folds for trial in trials) or any(
+            self._prices.fold(t) <= self._moment for t in trials.open
+        )
+
+    @property
+    def _moment(self) -> float:
+        """Seconds that do not count in the time of the study."""
+        return MOMENT_SHARE * (self._plan.seconds or 0.0)
 
     def eta(self, trials: Trials, folds_done: int) -> float | None:
         """Seconds until a budget is used up, from the pace of this session, in which `folds_done` fold runs ended."""
@@ -218,14 +233,14 @@ class TimeLeft:
     def has_fold(self, trial: TrialRecord) -> bool:
         """Whether the next fold run of a trial is expected to end in time. The baseline is always begun."""
         is_begun_anyway = trial.origin == Origin.BASELINE and not trial.folds
-        return is_begun_anyway or self._prices.fold(trial) <= self.seconds
+        return is_begun_anyway or self._prices.fold(trial) <= max(self.seconds, self._moment)
 
     def has_folds(self, trial: TrialRecord, folds: int) -> bool:
         """Whether so many fold runs of a trial are expected to end in time, side by side in one worker.
 
         The price of each is its share, where others of the trial were trained so.
         """
-        return folds * self._prices.fold(trial) <= self.seconds
+        return folds * self._prices.fold(trial) <= max(self.seconds, self._moment)
 
     def until_making(self, trials: Trials) -> float:
         """Seconds until references are computed and the model is made; infinite without a limit.

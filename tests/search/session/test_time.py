@@ -389,6 +389,24 @@ def test_the_first_fold_of_a_study_may_come_late_but_not_by_much(path: Path) -> 
     assert stored(path)[0].cause == OUT_OF_TIME
 
 
+@pytest.mark.parametrize(("others", "folds"), [(0.1, FOLDS), (3.0, 1)])
+def test_the_first_trial_gets_its_other_folds_late_too_where_they_take_a_moment(
+    path: Path, others: float, folds: int
+) -> None:
+    """Its first computes features, which takes all of the time; what it says of new pictures is that of one fold."""
+
+    def answer(job: Job) -> Outcome:
+        if not isinstance(job, DescribeJob):
+            return by_formula(job)
+        head = Layer("output", "Dense", (2,), 100, "2 units")
+        trained = others * SPEED / TRAIN / 40 if others > 1 else 0.0  # nothing for a head that is fitted at once
+        return Description(100, 1600, (head,), macs=12 * SPEED / TRAIN, views=("view",), training_macs=trained)
+
+    executor = Ticking(answer, takes=lambda job: 20.0 if job.fold == 0 else others)
+    sit(path, executor, seconds=20, starts=[Start(Origin.BASELINE, depth(1))], trials=1)
+    assert [len(trial.folds) for trial in stored(path)] == [folds]
+
+
 def ends_without_outcomes(path: Path, *points: Start) -> float:
     """When a search of 60 seconds ends whose fold runs do not, but for those of no depth."""
     executor = Clockless(now=[0.0])
