@@ -131,8 +131,8 @@ class Known:
 class Remembered:
     """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
 
-    layer: str  # of the network, whose input [images, width] the features are
-    seen: Known  # those features
+    layer: str  # of the network, whose input [images, width] ends with the features
+    seen: Known  # those features: of the backbone's top, or of all its maps in files of earlier releases
     style_map: int = 0  # the number of the backbone's map whose `spaces.backbones.style` is remembered, too
     style: Known | None = None  # None in files of earlier releases
 

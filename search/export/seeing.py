@@ -17,30 +17,34 @@ def seeing(network: Any, known: Remembered) -> Any:
     import keras
 
     passes = _Passes(known.layer)
-    probabilities = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=passes.call)
-    if passes.features is None:
-        raise ValueError(f"it has no layer {known.layer!r}")
-    outputs = [probabilities.output, passes.features]
-    if known.style is not None:
-        if not passes.maps or known.style_map >= min(map(len, passes.maps)):
-            raise ValueError(f"its features are of no network with {known.style_map + 1} maps")
-        outputs.append(_style_layer()([maps[known.style_map] for maps in passes.maps]))
-    for output, each in zip(outputs[1:], known.known, strict=True):
-        if output.shape != (None, each.features.shape[1]):
-            raise ValueError(f"its layer {known.layer!r} gets {output.shape}, not {each.features.shape[1]} numbers")
-    return keras.Model(probabilities.inputs, outputs)
+    answering = keras.models.clone_model(network, clone_function=lambda layer: layer, call_function=passes.call)
+    width = known.seen.features.shape[1]
+    if passes.features is None or passes.features.shape[-1] < width:
+        raise ValueError(f"it has no layer {known.layer!r} of {width} numbers")
+    if known.style is not None and (not passes.maps or known.style_map >= min(map(len, passes.maps))):
+        raise ValueError(f"its features are of no network with {known.style_map + 1} maps")
+    styled = [maps[known.style_map] for maps in passes.maps] if known.style else []
+    seen = _seen_layer(width)([passes.features, *styled])
+    if [output.shape[-1] for output in seen] != [each.features.shape[1] for each in known.known]:
+        raise ValueError(f"its map {known.style_map} is of another width")
+    return keras.Model(answering.inputs, [answering.output, *seen])
 
 
-def _style_layer() -> Any:
-    """From the maps of several passes to their mean style. One layer, as names of operations could be taken."""
+def _seen_layer(width: int) -> Any:
+    """From features and maps of several passes to [the last `width` features, the mean style of the maps].
+
+    One layer, since names of operations could be taken.
+    """
     import keras
 
-    class Style(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-        def call(self, maps: list[Any]) -> Any:
+    class Seen(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+        def call(self, inputs: list[Any]) -> list[Any]:
+            features, *maps = inputs
             styles = [keras.ops.concatenate(style(map_), axis=1) for map_ in maps]
-            return keras.ops.mean(keras.ops.stack(styles), axis=0)
+            means = [keras.ops.mean(keras.ops.stack(styles), axis=0)] if styles else []
+            return [features[:, -width:], *means]
 
-    return Style(name="style of the training images")
+    return Seen(name="seen-of-training-images")
 
 
 class _Passes:

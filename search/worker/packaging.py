@@ -207,9 +207,9 @@ def remembered_of(
     folds: NDArray[np.int16],
     seed: int,
 ) -> Remembered:
-    """Of a `features_model`: some of its training images' features and styles, `seen`, and how far apart these are.
+    """Of a `features_model`: the features of the top and the style of some training images, and how far apart they are.
 
-    [images, width] each; `style_map`: of the backbone. `folds`: [images]; images of one fold are not compared with each
+    `seen`: of all, [images, width] each. `style_map`: of the backbone. `folds`: [images]; images of one fold are not compared with each
     other, since copies and groups are in one.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(folds))[:MOST])

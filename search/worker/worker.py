@@ -339,9 +339,9 @@ class Worker:
                 features, head = self._head(family.frozen, family, point)
                 model = packaging.features_model(family.frozen, params, facts, features, head)
                 if job.folds is not None:
-                    seen = features, self._features.style(family.frozen, facts, point)
-                    style_map = family.frozen.backbone(params, facts).style_map
-                    remembered = packaging.remembered_of(model, seen, style_map, job.folds, fold.seed)
+                    backbone = family.frozen.backbone(params, facts)
+                    seen = features[:, -backbone.widths[-1] :], self._features.style(family.frozen, facts, point)
+                    remembered = packaging.remembered_of(model, seen, backbone.style_map, job.folds, fold.seed)
             elif job.weights:
                 network = packaging.with_kept_weights(family.build(params, facts), job.weights)
                 flip = family.recipe(params, facts).flip_average

@@ -131,6 +131,11 @@ def of_head(facts: Facts) -> Callable[[NDArray[np.uint8]], Features]:
     return _of_views(facts, frozen.columns(frozen.space(facts).defaults(), facts))
 
 
+def of_top(facts: Facts) -> Callable[[NDArray[np.uint8]], Features]:
+    """The last map alone."""
+    return _of_views(facts, slice(sum(LITE0.widths[:-1]), sum(LITE0.widths)))
+
+
 def of_style(facts: Facts) -> Callable[[NDArray[np.uint8]], Features]:
     """How an image looks, beside what the default head of `frozen` sees."""
     return _of_views(facts, LITE0.style_columns)
@@ -175,7 +180,10 @@ def lines(pictures: Path, foreign: Sequence[Path]) -> Iterator[str]:
         "as a head on frozen features sees them": [of_head(sets.facts)],
         "lower map of `fine-tune`: means": [of_lower(sets.facts, deviation=False)],
         "means and deviations": [of_lower(sets.facts, deviation=True)],
-        "the head's, and the style: as `--unknown`": [of_head(sets.facts), of_style(sets.facts)],
+        "the top's alone": [of_top(sets.facts)],
+        "style: means and deviations of the map in the middle": [of_style(sets.facts)],
+        "the head's, and the style": [of_head(sets.facts), of_style(sets.facts)],
+        "the top's, and the style: as `--unknown`": [of_top(sets.facts), of_style(sets.facts)],
     }
     for title, seen in ways.items():
         yield _row(title, with_left_out(seen, sets))
