@@ -209,8 +209,8 @@ def remembered_of(
 ) -> Remembered:
     """Of a `features_model`: the features of the top and the style of some training images, and how far apart they are.
 
-    `seen`: of all, [images, width] each. `style_map`: of the backbone. `folds`: [images]; images of one fold are not compared with each
-    other, since copies and groups are in one.
+    `seen`: of all, [images, width] each. `style_map`: of the backbone. `folds`: [images]; images of one fold are not
+    compared with each other, since copies and groups are in one.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(folds))[:MOST])
     largest = np.finfo(np.float16).max
