@@ -381,7 +381,8 @@ def caution(data: StudySummary) -> str:
     if data.best is None and data.estimate is None:
         return ""
     direction = "lower" if METRICS[data.metric].maximized else "higher"
-    another = data.chosen is not None and data.best is not None and data.chosen.trial != data.best.number
+    chosen, best = data.chosen, data.best
+    another = chosen is not None and best is not None and (chosen.together or chosen.trial != best.number)
     if data.compared == 1 and not another:
         first = "Only one trial is complete, so no trial was selected yet."
         if data.best is not None and is_fitted_at_once(data, data.trial(data.best.number)):

@@ -123,6 +123,8 @@ def test_with_one_complete_trial_a_partial_one_that_was_chosen_is_not_passed_ove
     partial = replace(data, chosen=a_choice(11, judged=3))
     assert words.caution(partial).startswith("On new images expect about 0.80 ")
     assert words.drawn(partial) == "Trial 11, which is saved"
+    both = replace(data, chosen=a_choice(0, ((0, 0.8), (11, 0.2)), judged=3))
+    assert words.caution(both).startswith("On new images expect about 0.80 of the ensemble ")
 
 
 def test_a_trial_that_no_other_was_compared_with_has_no_reason() -> None:
