@@ -242,7 +242,8 @@ def _calibration_json(calibrated: Calibrated | None) -> dict[str, Any] | None:
     if calibrated is None:
         return None
     return {
-        "temperature": calibrated.temperature,
+        "temperature": calibrated.correction.temperature,
+        "doubt": calibrated.correction.doubt,
         "error": calibrated.after.error,
         "error_by_luck": calibrated.after.by_luck,
         "error_before": calibrated.before.error,

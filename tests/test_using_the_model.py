@@ -31,7 +31,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
     keras.Sequential([keras.Input(shape), *layers]).save(path)
     with zipfile.ZipFile(path, "a") as archive:
-        about = {"classes": CLASSES, "image_shape": shape, "packaging": PACKAGING, "temperature": 1.7}
+        about = {"classes": CLASSES, "image_shape": shape, "packaging": PACKAGING, "temperature": 1.7, "doubt": 0.03}
         archive.writestr(ABOUT, json.dumps(about))
     return path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports.wording.values import count
 from search.results.summary import StudySummary
-from search.stats.calibration import Bin
+from search.stats.calibration import Bin, Correction
 
 CLOSE = 0.03  # difference of shares over all pictures, or what chance makes of it, that is as it should be
 
@@ -45,10 +45,10 @@ def about(data: StudySummary) -> str:
         return ""
     found, points = data.calibrated.after, 100 * data.calibrated.after.error
     images = sum(of_bin.images for of_bin in found.bins)
-    luck, softened = 100 * found.by_luck, _softened(data.calibrated.temperature)
+    luck, corrected = 100 * found.by_luck, _corrected(data.calibrated.correction)
     return (
         f"On average what it says and how often it is right are {points:.1f} points apart; with "
-        f"{count(images, 'picture')} chance alone makes that about {luck:.1f}. {softened} "
+        f"{count(images, 'picture')} chance alone makes that about {luck:.1f}. {corrected} "
         "Judged on pictures that neither the networks nor this correction had seen."
     )
 
@@ -63,11 +63,16 @@ def _bin(of_bin: Bin) -> str:
     return f"says {_percent(of_bin.said)}, right {_percent(of_bin.right)} of {count(of_bin.images, 'picture')}"
 
 
-def _softened(temperature: float) -> str:
-    if temperature == 1:
+def _corrected(correction: Correction) -> str:
+    if correction.is_none:
         return "The network's own probabilities are used as they are."
-    how = "less sure" if temperature > 1 else "surer"
-    return f"Predictions are corrected: the network's own probabilities are made {how} (temperature {temperature:.2f})."
+    temperature, doubt = correction.temperature, correction.doubt
+    done = []
+    if temperature != 1:
+        done.append(f"are made {'less sure' if temperature > 1 else 'surer'} (temperature {temperature:.2f})")
+    if doubt:
+        done.append(f"give {100 * doubt:.3g} % to all classes alike, since some pictures can be taken for anything")
+    return f"Predictions are corrected: the network's own probabilities {', then '.join(done)}."
 
 
 def _percent(share: float) -> str:

@@ -31,7 +31,6 @@ from search.export.seeing import seeing
 from search.manifest import About, Remembered, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
-from search.stats.calibration import softened
 from search.stats.unlike import distances
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
@@ -111,9 +110,8 @@ def classified(
             answers, seen = _answers(network, pixels, size)
             if problem := _no_probabilities(network, answers):
                 raise ValueError(problem)
-            probabilities = iter(
-                softened(answers, needs.temperature) if len(answers) and needs.temperature != 1 else answers
-            )
+            corrects = len(answers) > 0 and not needs.correction.is_none
+            probabilities = iter(needs.correction.of(answers) if corrects else answers)
             unlike = iter(_are_unlike(known, seen, len(answers)))
             for file, picture in zip(some, decoded, strict=True):
                 shown = file.shown

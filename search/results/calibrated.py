@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from search.results.shipped import OutOfFold
 from search.results.stored import StoredStudy
-from search.stats.calibration import Reliability, cross_fitted, fitted_temperature, reliability
+from search.stats.calibration import Correction, Reliability, cross_fitted, fitted, reliability
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The temperature of the saved model, and what it makes of its probabilities."""
+    """How the probabilities of the saved model are corrected, and what that makes of them."""
 
-    temperature: float  # of all predictions, as in the model's file
+    correction: Correction  # by all predictions, as in the model's file
     before: Reliability  # of the network's own probabilities
-    after: Reliability  # with temperatures of other folds, which is what `search predict` is expected to say
+    after: Reliability  # with corrections of other folds, which is what `search predict` is expected to say
 
 
 def calibrated(stored: StoredStudy, predictions: OutOfFold | None) -> Calibrated | None:
@@ -27,4 +27,4 @@ def calibrated(stored: StoredStudy, predictions: OutOfFold | None) -> Calibrated
     before, after = (reliability(labels, p) for p in (probabilities, cross_fitted(labels, probabilities, folds)))
     if before is None or after is None:
         return None
-    return Calibrated(fitted_temperature(labels, probabilities), before, after)
+    return Calibrated(fitted(labels, probabilities), before, after)

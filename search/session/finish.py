@@ -52,7 +52,7 @@ from search.session.records import fold_record
 from search.session.session import Session
 from search.session.testing import MIN_TESTED, rows_to_predict
 from search.session.weight_files import forget, is_intact, model_of, sweep_states, weights_of
-from search.stats.calibration import fitted_temperature
+from search.stats.calibration import NO_CORRECTION, Correction, fitted
 from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
@@ -163,7 +163,8 @@ class Finish:
         if not self._do(jobs, self._on_saved):
             return False
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        about = {"made": made, "temperature": _temperature(evidence, members)}
+        correction = _correction(evidence, members)
+        about = {"made": made, "temperature": correction.temperature, "doubt": correction.doubt}
         rows = self._tested_rows(evidence, members)
         saved = self._compose([refits[member].path for member in members], members, about, rows)
         if saved is None:
@@ -409,13 +410,13 @@ def _leading(members: Sequence[Member]) -> int:
     return max(members, key=lambda m: sum(other.weight for other in members if other.trial == m.trial)).trial
 
 
-def _temperature(evidence: Evidence, members: Sequence[Member]) -> float:
-    """Of the members' predictions for images that they were not trained on; 1 if there are none."""
+def _correction(evidence: Evidence, members: Sequence[Member]) -> Correction:
+    """Of the members' predictions for images that they were not trained on; none if there are none."""
     mean = evidence.mean([(member.trial, member.weight) for member in members])
     if mean is None:
-        return 1.0
+        return NO_CORRECTION
     known = ~np.isnan(mean).any(axis=1)
-    return fitted_temperature(evidence.labels[known], mean[known])
+    return fitted(evidence.labels[known], mean[known])
 
 
 def _what_is_made(members: Sequence[Member], kept: int) -> str:

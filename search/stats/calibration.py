@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: a temperature, and how far probabilities and truth are apart. Pure."""
+"""Probabilities that mean what they say: how they are corrected, and how far they and the truth are apart. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from search.stats.estimate import wilson
 
 LEAST = 1e-9  # probability: what rounds to 0 is not impossible
 TEMPERATURES = np.geomspace(0.25, 8.0, 61)
+DOUBTS = np.array([0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2])
+_USUAL_DOUBT = 0.05  # mean of the doubt beforehand, which is exponential
 _USUAL = 0.5  # standard deviation of the log of temperatures beforehand: few images do not make it extreme
 BINS = 10  # at most
 IN_A_BIN = 15  # images, at least
@@ -27,28 +29,58 @@ def softened(probabilities: Probabilities, temperature: float) -> NDArray[np.flo
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fitted_temperature(labels: Labels, probabilities: Probabilities) -> float:
-    """The one of TEMPERATURES under which the labels [images] are the most probable, and that is not unusual.
+@dataclass(frozen=True)
+class Correction:
+    """What makes of a network's probabilities what they should say. The class with the highest one stays.
 
-    `probabilities` [images, classes] must be of models that were not trained on the image. 1 without images.
+    A temperature, and a share of doubt that is divided equally among the classes: two of the three parts of ensemble
+    temperature scaling (Zhang, Kailkhura and Han, ICML 2020, arXiv 2003.07329). One temperature cannot make a network
+    surer of most images that is rightly never certain, as some images can be taken for anything.
     """
-    images = np.arange(len(labels))
-    likelihoods = [
-        np.log(softened(probabilities, temperature)[images, labels]).sum() - (math.log(temperature) / _USUAL) ** 2 / 2
-        for temperature in TEMPERATURES
-    ]
-    return float(TEMPERATURES[int(np.argmax(likelihoods))]) if len(labels) else 1.0
+
+    temperature: float = 1.0
+    doubt: float = 0.0  # 0 to 1
+
+    def of(self, probabilities: Probabilities) -> NDArray[np.float64]:
+        """[images, classes] of probabilities [images, classes]."""
+        equally = self.doubt / probabilities.shape[1]
+        return np.asarray((1 - self.doubt) * softened(probabilities, self.temperature) + equally)
+
+    @property
+    def is_none(self) -> bool:
+        """Whether it changes nothing."""
+        return self.temperature == 1 and self.doubt == 0
+
+
+NO_CORRECTION = Correction()
+
+
+def fitted(labels: Labels, probabilities: Probabilities) -> Correction:
+    """The one of TEMPERATURES and DOUBTS under which labels [images] are the most probable, and that is not unusual.
+
+    `probabilities` [images, classes] must be of models that were not trained on the image. None without images.
+    """
+    if not len(labels):
+        return NO_CORRECTION
+    classes, doubts = probabilities.shape[1], DOUBTS[:, None]
+    of_labels = [softened(probabilities, float(t))[np.arange(len(labels)), labels] for t in TEMPERATURES]
+    likelihoods = np.array(
+        [np.log((1 - doubts) * right + doubts / classes).sum(axis=1) - DOUBTS / _USUAL_DOUBT for right in of_labels]
+    )
+    likelihoods -= ((np.log(TEMPERATURES) / _USUAL) ** 2 / 2)[:, None]
+    row, column = np.unravel_index(int(np.argmax(likelihoods)), likelihoods.shape)
+    return Correction(float(TEMPERATURES[row]), float(DOUBTS[column]))
 
 
 def cross_fitted(labels: Labels, probabilities: Probabilities, folds: Labels) -> NDArray[np.float64]:
-    """[images, classes] softened by the temperature of the other `folds` [images], so that it can be judged.
+    """[images, classes] corrected as the other `folds` [images] say, so that it can be judged.
 
     Those of a single fold stay as they are.
     """
     result = softened(probabilities, 1.0)
     for fold in np.unique(folds):
         here = folds == fold
-        result[here] = softened(probabilities[here], fitted_temperature(labels[~here], probabilities[~here]))
+        result[here] = fitted(labels[~here], probabilities[~here]).of(probabilities[here])
     return result
 
 

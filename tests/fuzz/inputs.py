@@ -153,7 +153,14 @@ ABOUT = {
     "grey_bits": 16,
     "study": "pets",
     "temperature": 1.5,
-    "remembered": {"layer": "dense", "limit": 0.5, "vectors": 3, "width": 4},
+    "doubt": 0.02,
+    "remembered": {
+        "layer": "dense",
+        "limit": 0.5,
+        "vectors": 3,
+        "width": 4,
+        "style": {"map": 1, "limit": 0.1, "vectors": 3, "width": 2},
+    },
 }
 
 
@@ -172,6 +179,7 @@ def archive(about: Any, packing: int = zipfile.ZIP_STORED) -> bytes:
         packed.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(200))
         packed.writestr("smallsearch.json", json.dumps(about))
         packed.writestr("remembered.float16", np.ones(12, "<f2").tobytes())
+        packed.writestr("remembered-style.float16", np.ones(6, "<f2").tobytes())
     return stream.getvalue()
 
 

@@ -80,13 +80,16 @@ def test_a_file_with_an_impossible_scale_is_damaged(tmp_path: Path, bits: int) -
         about(saved(tmp_path / "m.keras", grey_bits=bits))
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_probabilities_are_as_sure_as_the_file_says_and_the_class_stays(tmp_path: Path, temperature: float) -> None:
+@pytest.mark.parametrize(("temperature", "doubt"), [(0.5, 0.0), (1.0, 0.0), (2.0, 0.0), (0.5, 0.1)])
+def test_probabilities_are_as_sure_as_the_file_says_and_the_class_stays(
+    tmp_path: Path, temperature: float, doubt: float
+) -> None:
     for grey in (0, 100, 255):
         write(tmp_path / "new" / f"{grey}.png", Image.fromarray(np.full((8, 8), grey, np.uint8)))
-    model = saved(tmp_path / "m.keras", temperature=temperature)
+    model = saved(tmp_path / "m.keras", temperature=temperature, doubt=doubt)
     for answer, grey in zip(predict(model, list_inputs([tmp_path / "new"])), (0, 100, 255), strict=True):
-        assert answer.probabilities[1] == pytest.approx(1 / (1 + np.exp(-0.01 * grey / temperature)), abs=1e-5)
+        bright = (1 - doubt) / (1 + np.exp(-0.01 * grey / temperature)) + doubt / 2
+        assert answer.probabilities[1] == pytest.approx(bright, abs=1e-5)
         assert sum(answer.probabilities) == pytest.approx(1)
 
 
@@ -94,6 +97,12 @@ def test_probabilities_are_as_sure_as_the_file_says_and_the_class_stays(tmp_path
 def test_a_file_with_an_impossible_temperature_is_damaged(tmp_path: Path, temperature: object) -> None:
     with pytest.raises(UsageError, match=r"is damaged|is no model"):
         about(saved(tmp_path / "m.keras", temperature=temperature))
+
+
+@pytest.mark.parametrize("doubt", [-0.1, 1, float("nan"), "much", [0]])
+def test_a_file_with_an_impossible_doubt_is_damaged(tmp_path: Path, doubt: object) -> None:
+    with pytest.raises(UsageError, match=r"is damaged|is no model"):
+        about(saved(tmp_path / "m.keras", doubt=doubt))
 
 
 ABOUT = {"classes": ["a", "b"], "image_shape": [8, 8, 1], "packaging": 2}

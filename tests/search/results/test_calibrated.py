@@ -21,7 +21,7 @@ def test_the_sentence_says_how_often_it_is_right(correct: float, surer: bool) ->
     assert data.calibrated is not None and data.pooled is not None
     right = sum(b.right * b.images for b in data.calibrated.after.bins) / data.pooled.images
     assert right == pytest.approx(data.pooled.metrics["accuracy"])
-    assert (data.calibrated.temperature < 1) is surer
+    assert (data.calibrated.correction.temperature < 1) is surer
     said = sum(b.said * b.images for b in data.calibrated.after.bins) / data.pooled.images
     overall = f"over all pictures it says {100 * said:.0f} %, and {100 * right:.0f} % are right."
     assert overall in words.answer(data)
@@ -67,9 +67,9 @@ def test_the_page_draws_it_and_says_it_to_who_does_not_see_it() -> None:
     assert 'href="#calibration"' in page
 
 
-def test_json_has_temperature_error_and_bins() -> None:
+def test_json_has_the_correction_the_error_and_bins() -> None:
     plain = as_json(with_choice().data())["calibration"]
-    assert plain.keys() == {"temperature", "error", "error_by_luck", "error_before", "bins"}
+    assert plain.keys() == {"temperature", "doubt", "error", "error_by_luck", "error_before", "bins"}
     assert plain["bins"][0].keys() == {"images", "said", "right", "low", "high"}
 
 

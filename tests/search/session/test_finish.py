@@ -80,7 +80,7 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
         summary = summarise(read_stored(store, searching=False))
         printed = words.choice(summary)
     assert summary.calibrated is not None
-    assert about(StudyFolder(folder).model).temperature == pytest.approx(summary.calibrated.temperature)
+    assert about(StudyFolder(folder).model).correction == summary.calibrated.correction
     assert choice.members == ((0, 1 / 3),) * 3
     assert "each trained without one of its folds" in printed
     pixels = prepared.images.pixels.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Temperatures that make probabilities mean what they say, and how far they are off."""
+"""Corrections that make probabilities mean what they say, and how far they are off."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from search.stats.calibration import cross_fitted, fitted_temperature, reliability, softened
+from search.stats.calibration import Correction, cross_fitted, fitted, reliability, softened
 
 
 def drawn(images: int, sure: float, seed: int = 0, classes: int = 4) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -22,28 +22,46 @@ def drawn(images: int, sure: float, seed: int = 0, classes: int = 4) -> tuple[ND
 @pytest.mark.parametrize("sure", [0.5, 1.0, 2.0, 3.0])
 def test_the_temperature_undoes_what_makes_a_network_too_sure(sure: float) -> None:
     labels, said = drawn(3000, sure)
-    temperature = fitted_temperature(labels, said)
-    assert temperature == pytest.approx(sure, rel=0.12)
-    found = reliability(labels, softened(said, temperature))
+    correction = fitted(labels, said)
+    assert correction.temperature == pytest.approx(sure, rel=0.15)
+    assert correction.doubt <= 0.02
+    found = reliability(labels, correction.of(said))
     assert found is not None and found.error < 0.03
+
+
+def test_doubt_undoes_that_some_images_can_be_taken_for_anything() -> None:
+    """A network that is never certain, though 19 of 20 of its images are plain: no temperature makes that right."""
+    labels, said = drawn(3000, 3.0)
+    labels = said.argmax(axis=1)
+    luckless = np.random.default_rng(3).random(len(labels)) < 0.05
+    labels[luckless] = np.random.default_rng(4).integers(0, 4, luckless.sum())
+    vague = softened(said, 3.0)
+    correction = fitted(labels, vague)
+    assert 0.02 <= correction.doubt <= 0.08
+    found, before = (reliability(labels, p) for p in (correction.of(vague), vague))
+    assert found is not None and before is not None
+    assert found.error < 0.03 < before.error
 
 
 def test_the_class_never_changes() -> None:
     rng = np.random.default_rng(1)
     said = rng.dirichlet(np.full(6, 0.05), 5000).astype(np.float32)
     for temperature in (0.25, 0.9, 1.0, 1.1, 8.0):
-        np.testing.assert_array_equal(softened(said, temperature).argmax(axis=1), said.argmax(axis=1))
-        np.testing.assert_allclose(softened(said, temperature).sum(axis=1), 1)
+        for doubt in (0.0, 0.2):
+            corrected = Correction(temperature, doubt).of(said)
+            np.testing.assert_array_equal(corrected.argmax(axis=1), said.argmax(axis=1))
+            np.testing.assert_allclose(corrected.sum(axis=1), 1)
+            assert corrected.min() >= doubt / 6 * 0.999
 
 
 def test_few_images_that_are_all_right_do_not_make_it_certain() -> None:
     labels = np.zeros(12, int)
     said = np.tile([0.9, 0.1], (12, 1))
-    assert 0.4 < fitted_temperature(labels, said) < 1
-    assert fitted_temperature(labels[:0], said[:0]) == 1.0
+    assert 0.4 < fitted(labels, said).temperature < 1
+    assert fitted(labels[:0], said[:0]).is_none
 
 
-def test_a_fold_is_not_judged_with_a_temperature_that_knows_it() -> None:
+def test_a_fold_is_not_judged_with_a_correction_that_knows_it() -> None:
     labels, said = drawn(400, 3.0)
     folds = np.arange(400) % 5
     before = cross_fitted(labels, said, folds)
