@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.files import no_links
-from search.stats.calibration import NO_CORRECTION, Correction
 
 ABOUT = "smallsearch.json"  # within the .keras file, which is a ZIP archive; of other formats see `search/export`
 PACKAGING = 2
@@ -49,7 +48,8 @@ class About:
     pictures: str = ""  # name of the folder of images of its study; empty in old files
     fingerprint: str = ""  # of these images, as in the study's database
     made: str = ""  # when, as in the record of the choice in the study's database
-    correction: Correction = NO_CORRECTION  # of the network's probabilities
+    temperature: float = 1.0  # how the network's probabilities are corrected: `stats/calibration.py`
+    doubt: float = 0.0
     quantized: str = ""  # 'float16' or 'int8': how the numbers of an exported file were shortened
 
     @property
@@ -97,22 +97,34 @@ def parsed(description: bytes, path: Path) -> About:
         packaging, grey_bits = int(content.get("packaging", 1)), int(content.get("grey_bits", 16))
         window = content.get("grey_window")
         grey_window = None if window is None else (int(window[0]), int(window[1]))
-        correction = Correction(float(content.get("temperature", 1.0)), float(content.get("doubt", 0.0)))
+        temperature, doubt = float(content.get("temperature", 1.0)), float(content.get("doubt", 0.0))
         pictures, fingerprint, made = (str(content.get(key, "")) for key in ("study", "fingerprint", "made"))
         quantized = str(content.get("quantized", ""))
     except _DAMAGED:
         raise _foreign(path) from None
     sound = len(shape) == 3 and min(shape) >= 1 and shape[2] in (1, 3) and max(shape) <= _MAX_SIDE
     sound = sound and (grey_window is None or 0 <= grey_window[0] < grey_window[1] <= _WORD)
-    sound = sound and 8 <= grey_bits <= 16 and 0 <= correction.doubt < 1
-    sound = sound and _TEMPERATURES[0] <= correction.temperature <= _TEMPERATURES[1]
+    sound = sound and 8 <= grey_bits <= 16 and _TEMPERATURES[0] <= temperature <= _TEMPERATURES[1] and 0 <= doubt < 1
     if len(set(classes)) < 2 or len(set(classes)) < len(classes) or not sound:
         raise UsageError(
             f"{path} is damaged: classes {list(classes)}, images of the shape {list(shape)}, "
-            f"temperature {correction.temperature:g}, doubt {correction.doubt:g}"
+            f"temperature {temperature:g}, doubt {doubt:g}"
         )
     size = (shape[0], shape[1], shape[2])
-    return About(classes, size, packaging, grey_bits, grey_window, pictures, fingerprint, made, correction, quantized)
+    read = (
+        classes,
+        size,
+        packaging,
+        grey_bits,
+        grey_window,
+        pictures,
+        fingerprint,
+        made,
+        temperature,
+        doubt,
+        quantized,
+    )
+    return About(*read)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pytest
 
 from search.data.images import read_images
 from search.manifest import ABOUT, PACKAGING, about
+from search.stats.calibration import Correction
 from search.text import printable
 from storage import Store
 from tests.commands import fold_rows, integrity, search, search_here, start, wait_until
@@ -99,8 +100,8 @@ def test_what_was_stored_of_the_testing_images_is_what_the_file_says_of_their_pi
         stored = store.choices()[-1].probabilities
     assert stored is not None
     said = [list(answer["probabilities"].values()) for answer in answers["images"]]
-    correction = about(home / "shapes-study" / "models" / "choice.keras").correction
-    np.testing.assert_allclose(said, correction.of(stored), atol=1e-5)
+    known = about(home / "shapes-study" / "models" / "choice.keras")
+    np.testing.assert_allclose(said, Correction(known.temperature, known.doubt).of(stored), atol=1e-5)
     assert answers["classes"] == ["left", "top"]
 
 

@@ -31,7 +31,7 @@ _TABLE = {
     "search.text": "",
     "search.files": "",
     "search.native": "",
-    "search.manifest": "search.errors search.files search.stats.calibration",
+    "search.manifest": "search.errors search.files",
     # what is searched, and what is stored
     "spaces": "",
     "storage": "",

@@ -17,6 +17,7 @@ import pytest
 
 import search
 from search.manifest import about
+from search.stats.calibration import Correction
 from search.study.lease import leased
 from tests.commands import fold_rows, integrity, wait_until, workers_of
 from tests.pictures import make_pictures
@@ -86,7 +87,7 @@ def test_the_model_is_the_one_that_predict_asks(ran: dict[str, Any]) -> None:
     pixels = np.asarray(Image.open("pictures/top/0000.png").convert("L"), np.float32)[None, :, :, None]
     own = ran["model"].predict(pixels, verbose=0)
     known = about(Path("pictures-study/models/choice.keras"))
-    assert known.correction.of(own)[0] == pytest.approx(answer.probabilities, abs=1e-6)
+    assert Correction(known.temperature, known.doubt).of(own)[0] == pytest.approx(answer.probabilities, abs=1e-6)
 
 
 def test_calls_are_in_the_record_as_they_were_made(ran: dict[str, Any]) -> None:

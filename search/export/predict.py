@@ -31,6 +31,7 @@ from search.export.seeing import seeing
 from search.manifest import About, Remembered, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
+from search.stats.calibration import Correction
 from search.stats.unlike import distances
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
@@ -102,6 +103,7 @@ def classified(
     With `known` the network gives features too. `at_once`: images that it gets at once.
     """
     size = min(at_once, len(files))
+    correction = Correction(needs.temperature, needs.doubt)
     with quiet(), closing(pictures_in(files, needs)) as pictures:
         for start in range(0, len(files), size):
             some = files[start : start + size]
@@ -110,8 +112,8 @@ def classified(
             answers, seen = _answers(network, pixels, size)
             if problem := _no_probabilities(network, answers):
                 raise ValueError(problem)
-            corrects = len(answers) > 0 and not needs.correction.is_none
-            probabilities = iter(needs.correction.of(answers) if corrects else answers)
+            corrects = len(answers) > 0 and not correction.is_none
+            probabilities = iter(correction.of(answers) if corrects else answers)
             unlike = iter(_are_unlike(known, seen, len(answers)))
             for file, picture in zip(some, decoded, strict=True):
                 shown = file.shown

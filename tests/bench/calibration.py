@@ -20,7 +20,8 @@ from search.study.folder import StudyFolder
 def row(path: Path) -> str:
     """In Markdown."""
     folder = StudyFolder(path)
-    correction = described(folder.model).correction
+    about = described(folder.model)
+    correction = Correction(about.temperature, about.doubt)
     with folder.read() as store:
         predicted = store.choices()[-1].probabilities
         labels = np.array([image.label for image in store.images() if image.testing])

@@ -74,7 +74,7 @@ def test_predict_says_the_same_of_every_format(original: Path, pictures: Path, t
     assert [*tmp_path.iterdir()] == [target], "nothing else is left"
     assert model_file(target) == target
     about = described(target)
-    assert (about.classes, about.image_shape, about.correction.temperature) == (("dark", "bright"), (8, 8, 1), 1.5)
+    assert (about.classes, about.image_shape, about.temperature) == (("dark", "bright"), (8, 8, 1), 1.5)
     files = list_inputs([pictures])
     for ours, theirs in zip(predict(original, files), predict(target, files), strict=True):
         np.testing.assert_allclose(theirs.probabilities, ours.probabilities, atol=1e-5)

@@ -21,6 +21,7 @@ from search.session.finish import refit_options
 from search.session.records import fold_record
 from search.session.run import finish_only, run
 from search.session.session import Asked
+from search.stats.calibration import Correction
 from search.study.folder import StudyFolder
 from search.study.prepared import Prepared
 from search.worker.worker import Worker
@@ -80,7 +81,8 @@ def test_the_models_of_the_folds_are_shipped_where_they_are_better_together(prep
         summary = summarise(read_stored(store, searching=False))
         printed = words.choice(summary)
     assert summary.calibrated is not None
-    assert about(StudyFolder(folder).model).correction == summary.calibrated.correction
+    known = about(StudyFolder(folder).model)
+    assert Correction(known.temperature, known.doubt) == summary.calibrated.correction
     assert choice.members == ((0, 1 / 3),) * 3
     assert "each trained without one of its folds" in printed
     pixels = prepared.images.pixels.astype(np.float32)
