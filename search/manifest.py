@@ -111,20 +111,8 @@ def parsed(description: bytes, path: Path) -> About:
             f"temperature {temperature:g}, doubt {doubt:g}"
         )
     size = (shape[0], shape[1], shape[2])
-    read = (
-        classes,
-        size,
-        packaging,
-        grey_bits,
-        grey_window,
-        pictures,
-        fingerprint,
-        made,
-        temperature,
-        doubt,
-        quantized,
-    )
-    return About(*read)
+    depth, corrected = (grey_bits, grey_window), (temperature, doubt)
+    return About(classes, size, packaging, *depth, pictures, fingerprint, made, *corrected, quantized)
 
 
 @dataclass(frozen=True)

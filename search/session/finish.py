@@ -52,7 +52,7 @@ from search.session.records import fold_record
 from search.session.session import Session
 from search.session.testing import MIN_TESTED, rows_to_predict
 from search.session.weight_files import forget, is_intact, model_of, sweep_states, weights_of
-from search.stats.calibration import NO_CORRECTION, Correction, fitted
+from search.stats.calibration import Correction, fitted
 from search.stats.evidence import Evidence, candidates_of, cost
 from search.stats.selection import CONFIRMING, REPEATS, Member, better_in_folds, decide, finalists
 from search.study.evidence import stored_evidence
@@ -414,7 +414,7 @@ def _correction(evidence: Evidence, members: Sequence[Member]) -> Correction:
     """Of the members' predictions for images that they were not trained on; none if there are none."""
     mean = evidence.mean([(member.trial, member.weight) for member in members])
     if mean is None:
-        return NO_CORRECTION
+        return Correction()
     known = ~np.isnan(mean).any(axis=1)
     return fitted(evidence.labels[known], mean[known])
 

@@ -52,16 +52,13 @@ class Correction:
         return self.temperature == 1 and self.doubt == 0
 
 
-NO_CORRECTION = Correction()
-
-
 def fitted(labels: Labels, probabilities: Probabilities) -> Correction:
     """The one of TEMPERATURES and DOUBTS under which labels [images] are the most probable, and that is not unusual.
 
     `probabilities` [images, classes] must be of models that were not trained on the image. None without images.
     """
     if not len(labels):
-        return NO_CORRECTION
+        return Correction()
     classes, doubts = probabilities.shape[1], DOUBTS[:, None]
     of_labels = [softened(probabilities, float(t))[np.arange(len(labels)), labels] for t in TEMPERATURES]
     likelihoods = np.array(
