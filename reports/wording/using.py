@@ -21,7 +21,7 @@ class Use:
     @property
     def command(self) -> str:
         """The command as it is read on a page."""
-        return line_anywhere(*self.words)
+        return line_anywhere(*map(str, self.words))
 
 
 TITLE = "How to use the model"
