@@ -34,7 +34,6 @@ from search.commands.values import (
     checked_seconds,
     checked_trial,
     checked_workers,
-    either,
 )
 from search.data.findings import Findings
 from search.diagnosis.result import Diagnosed
@@ -268,7 +267,8 @@ def run(  # noqa: PLR0913 - the options of the command
     first, also = _roots(images)
     settings = Settings(
         trials=trials,
-        hours=_hours(hours, time),
+        hours=hours,
+        time=_in_words(time),
         folds=folds,
         epochs=epochs,
         precision=precision,
@@ -324,8 +324,8 @@ def resume(  # noqa: PLR0913 - the options of the command
 ) -> Study:
     """`search resume`: continue a study; see `run`. Raises UsageError also if nothing is left to do."""
     path = study.path if isinstance(study, Study) else Path(study)
-    settings = Settings(trials=trials, hours=_hours(hours, time), until_flat=until_flat)
-    named = {"trials": trials, "hours": settings.hours, "model": model, "log": log or None}
+    settings = Settings(trials=trials, hours=hours, time=_in_words(time), until_flat=until_flat)
+    named = {"trials": trials, "hours": hours, "time": settings.time, "model": model, "log": log or None}
     call = _call("resume", path, {**named, "takeover": takeover or None})
     where = Place(workers, workers_per_gpu, executor, address)
     session = _session(call, where, fold_limit, log, takeover=takeover, quiet=quiet)
@@ -347,11 +347,10 @@ def _seconds(limit: str | None, name: str = "fold_limit") -> float | None:
         raise UsageError(f"{name}: {error}") from None
 
 
-def _hours(hours: float | None, time: str | None) -> float | None:
-    try:
-        return either(hours, None if time is None else seconds_of(time) / 3600)
-    except ValueError as error:
-        raise UsageError(f"time: {error}") from None
+def _in_words(time: str | None) -> str | None:
+    """The time itself, once it is known to be one."""
+    _seconds(time, "time")
+    return time
 
 
 def check(  # noqa: PLR0913 - the options of the command

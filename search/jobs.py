@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,6 +78,7 @@ class WorkerContext:
     seed: int = 0  # of the study
     saving: Saving | None = None  # None: a fold run that is cut short begins again
     threads: int = 1  # of a worker's TensorFlow
+    memory: float = math.inf  # bytes that a worker may take
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,19 @@ STOPPING = (
 end when the search ends them, do not heed them."""
 
 
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""What a container may take: cgroups of version 2 and 1, as they are seen within it."""
+
+
+def memory() -> int:
+    """Bytes of this machine, or of the container in which this runs, if that is less."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _LIMITS:
+        with suppress(OSError, ValueError):  # 'max': there is none
+            found.append(int(Path(path).read_text()))
+    return min(found)
+
+
 @contextmanager
 def no_stderr() -> Iterator[None]:
     """Discard everything that is written to file descriptor 2: libtiff's warnings, TensorFlow's start messages.

@@ -22,6 +22,7 @@ from reports.wording.values import NONE
 from search.results.compare import Comparison, Setting, compare
 from search.results.stored import StoredStudy
 from search.results.summary import summarise
+from spaces.backbones.lite import LITE0
 from storage.records import ChoiceRecord, TrialState
 from tests.commands import search_here
 from tests.kept.studies import HERE, STUDIES
@@ -281,4 +282,19 @@ def test_image_sizes_are_told_in_pixels_width_first() -> None:
     sizes = Setting("image_size", ([24, 32], None))
     assert settings(Comparison(("a", "b"), (data, data), (True, True), (sizes,), ())) == [
         ("image_size", ["32 x 24 pixels", NONE])
+    ]
+
+
+def test_pre_trained_networks_are_told_by_name_and_by_their_content_where_one_name_has_two() -> None:
+    one = stored()
+
+    def told(*weights: dict[str, str] | None) -> list[Any]:
+        configs = [{"preset": "frozen", **({} if of is None else {"weights": of})} for of in weights]
+        studies = [(str(n), replace(one, study=replace(one.study, config=c))) for n, c in enumerate(configs)]
+        return [setting.values for setting in compare(studies).settings]
+
+    assert told(None, {"lite0": LITE0.sha256}) == []
+    assert told(None, {"lite0": LITE0.sha256, "vgg16": "a" * 64}) == [("lite0", "lite0, vgg16")]
+    assert told({"vgg16": "a" * 64}, {"vgg16": "b" * 64}) == [
+        ("vgg16 (SHA-256 aaaaaaaa…)", "vgg16 (SHA-256 bbbbbbbb…)")
     ]

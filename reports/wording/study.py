@@ -151,7 +151,8 @@ def choice(data: StudySummary) -> str:
             f"trial{measured}"
         )
     again = "In the study's folder, `search export --to FILE.keras` makes it anew."
-    stale = "" if chosen.current else f" More has been searched since. {again}"
+    gone = " Its file is not in this folder." if chosen.missing else ""
+    stale = gone if chosen.current else f"{gone} More has been searched since. {again}"
     if chosen.outdated:
         stale = (
             " Its file was made by an earlier release: in Keras, model(x) may answer wrongly, while model.predict(x) "

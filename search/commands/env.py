@@ -9,8 +9,8 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-from search.executors.devices import cores, default_workers, memory, visible_gpus
-from search.native import ENVIRONMENT
+from search.executors.devices import cores, default_workers, visible_gpus
+from search.native import ENVIRONMENT, memory
 from search.results.environment import Environment, Extra
 from search.session.run import versions
 from search.study.available_backbones import Unavailable, every_backbone

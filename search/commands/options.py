@@ -63,9 +63,9 @@ Studies = Annotated[list[Path], typer.Argument(metavar="STUDY STUDY...", help="S
 Trials = Annotated[int | None, _option("Trials in total, over all sessions. [default: 200]")]
 Hours = Annotated[float | None, _option("Hours of searching in total, over all sessions. [default: 8]", whole=False)]
 Time = Annotated[
-    float | None,
+    str | None,
     typer.Option(
-        "--time", parser=values.hours_of, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
+        "--time", parser=values.in_words, metavar="TIME", help="The same as --hours, in words: 90s, 30m, 8h, 1h30m."
     ),
 ]
 Prefer = Annotated[

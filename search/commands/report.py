@@ -126,7 +126,8 @@ def stored_of(folder: StudyFolder) -> StoredStudy:
     searching = folder.searched  # before reading: what is stored later is shown by the next report
     with folder.read() as store:
         stored = read_stored(store, searching=searching, outdated=folder.model_is_outdated, wish=_wish(folder))
-    return stored if folder.toml.is_file() else replace(stored, notes=(*stored.notes, WITHOUT_SETTINGS))
+    stored = replace(stored, missing=not folder.model.is_file(), has_settings=folder.toml.is_file())
+    return stored if stored.has_settings else replace(stored, notes=(*stored.notes, WITHOUT_SETTINGS))
 
 
 def _wish(folder: StudyFolder) -> Wish:

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from search.commands.values import checked_list, either
+from search.commands.values import check_budget, checked_list
 from search.data.groups import is_table
 from search.data.origin import Origin, name_of_set
 from search.errors import UsageError
@@ -34,6 +34,7 @@ class Settings:
 
     trials: int | None = None
     hours: float | None = None
+    time: str | None = None  # hours in words
     folds: int | None = None
     epochs: int | None = None  # maximum of a fold run
     precision: str | None = None
@@ -61,7 +62,8 @@ class Settings:
     storage: str | None = None  # the URL of a server, for a new study
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a text where a list is meant: a text is a list of its letters too."""
+        """Raises UsageError for a text where a list is meant, a list of its letters too; for one budget given twice."""
+        check_budget(self.hours, self.time)
         for name in ("backbones", "classes", "merge"):
             checked_list(name, getattr(self, name))
 
@@ -81,8 +83,6 @@ class Settings:
             given["classes"] = [name for name in typed if name]
         if "backbone" in options:
             given["backbones"] = options["backbone"]
-        if "time" in options:
-            given["hours"] = either(options.get("hours"), options["time"])
         return cls(**given)
 
     @property

@@ -21,6 +21,7 @@ from search.session.budget import larger_budgets, without_result
 from search.session.image_size import compare_sizes, planned, with_size
 from search.session.needs import need_of
 from search.session.prepare import prepare
+from search.study.config import SAME_BUDGET
 from search.study.continuing import check_named, resume_command
 from search.study.disk import check_room, remarks_on
 from search.study.folder import StudyFolder
@@ -213,8 +214,8 @@ def _sweep(study: StudyFolder) -> None:
 def _budget_options(request: Request) -> list[str]:
     """The budgets that the command names, as options; a larger one for each that is used up."""
     named = {"--trials": str(request.changes["trials"])} if "trials" in request.changes else {}
-    if "hours" in request.changes:
-        named["--time"] = duration_of(3600 * request.changes["hours"])
+    if request.config.hours and SAME_BUDGET.keys() & request.changes.keys():
+        named["--time"] = duration_of(3600 * request.config.hours)
     named |= dict(larger_budgets(request.folder, request.config))
     return [word for option in named.items() for word in option]
 

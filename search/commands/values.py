@@ -34,16 +34,16 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from None
 
 
-def hours_of(text: str) -> float:
-    """Hours, of a text as `duration` reads it."""
-    return duration(text) / 3600
+def in_words(text: str) -> str:
+    """A text as `duration` reads it, without spaces around."""
+    duration(text)
+    return text.strip()
 
 
-def either(hours: float | None, time: float | None) -> float | None:
-    """The budget of `--hours` or `--time`, in hours. Raises UsageError if both are given."""
+def check_budget(hours: float | None, time: str | None) -> None:
+    """Raises UsageError if `--hours` and `--time` are both given."""
     if hours is not None and time is not None:
         raise UsageError("--hours and --time are the same budget; give one of them")
-    return hours if time is None else time
 
 
 def checked_list(name: str, given: Sequence[str] | None) -> Sequence[str] | None:

@@ -25,6 +25,7 @@ from search.data.layout import list_set, name_of
 from search.data.listing import PLAIN, ImageFile, Listing
 from search.data.origin import Origin
 from search.data.places import Place, opened
+from search.data.room import chosen_pixels, empty_pixels
 from search.data.tree import DOUBT, Note, read_tree
 from search.errors import UsageError
 from search.text import printable, quoted
@@ -43,7 +44,8 @@ _Result = TypeVar("_Result")
 class ImageSet:
     """All images that can be learned from or tested on. Rows: training folders first, then by class, then by name."""
 
-    pixels: NDArray[np.uint8]  # [images, height, width, channels], 0..255; 1 channel where all are grey, else 3
+    pixels: NDArray[np.uint8]
+    """[images, height, width, channels], 0..255; 1 channel where all are grey, else 3. A file, mapped, where large."""
     labels: NDArray[np.int16]  # [images], index into classes
     testing: NDArray[np.bool_]  # [images], True: from a testing folder, or in the lock-box
     paths: tuple[str, ...]  # [images], relative to the root, '/' between parts, always valid Unicode
@@ -115,7 +117,7 @@ def read_images(
             files, headers = _read_headers(listing.files, notes)
             height, width = size or _usual_size(files, headers)
             scale = scale or _scale(files, headers, notes)
-            buffer = np.empty((len(files), height, width, 3), np.uint8)
+            buffer = empty_pixels((len(files), height, width, 3))
             rows = _decode_all(files, headers, scale, buffer, notes, told)
         classes = _classes(origin, places, rows, notes)
     rows = _keep_known(rows, classes, listing, buffer, notes)
@@ -428,7 +430,7 @@ def _copy_message(row: _Row, other: _Row) -> str:
 def _assemble(rows: Sequence[_Row], classes: tuple[str, ...], buffer: NDArray[np.uint8], notes: list[Note]) -> ImageSet:
     sizes = np.array([row.size for row in rows], np.int32)
     grey = np.array([row.channels == 1 for row in rows], np.bool_)
-    pixels = np.ascontiguousarray(buffer[: len(rows), :, :, :1]) if grey.all() else buffer[: len(rows)]
+    pixels = chosen_pixels(buffer, np.arange(len(rows)), 1) if grey.all() else buffer[: len(rows)]
     labels = np.array([classes.index(row.class_name) for row in rows], np.int16)
     testing = np.array([row.file.testing for row in rows], np.bool_)
     paths = tuple(row.file.shown for row in rows)
@@ -469,7 +471,7 @@ def in_order_of(images: ImageSet, paths: Sequence[str]) -> ImageSet:
     rows = np.array([places[path] for path in paths])
     return replace(
         images,
-        pixels=images.pixels[rows],
+        pixels=chosen_pixels(images.pixels, rows, images.pixels.shape[3]),
         labels=images.labels[rows],
         testing=images.testing[rows],
         paths=tuple(paths),

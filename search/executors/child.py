@@ -18,7 +18,7 @@ from pathlib import Path
 
 from search.executors import reaper
 from search.executors.base import Doing
-from search.executors.devices import resident
+from search.executors.devices import kept
 from search.executors.limits import OVER_SHARE, Watch, use_of
 from search.files import no_links
 from search.jobs import FailureCause, Job, Outcome, SaveRequest, Step, WorkerContext
@@ -122,8 +122,8 @@ class Child:
 
     @property
     def memory(self) -> int:
-        """Bytes that the worker holds now; 0 if it is not known."""
-        return resident(self._worker) if self._worker else 0
+        """Bytes that the worker holds now, without pages of files; 0 if it is not known."""
+        return kept(self._worker) if self._worker else 0
 
     def reap(self, patience: float = 0.0) -> str:
         """End the process, and all it started, if it has not ended within `patience` seconds; returns how it ended."""

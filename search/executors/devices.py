@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.executors.workers import USABLE, Machine
+from search.native import memory
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _NAME = re.compile(r"\d+|GPU-.+|MIG-.+")
@@ -72,10 +73,23 @@ def pinned(worker: int, gpus: Sequence[str]) -> dict[str, str]:
 
 def resident(pid: int) -> int:
     """Resident memory of a process in bytes; 0 on systems other than Linux."""
+    return _pages(pid)[0]
+
+
+def kept(pid: int) -> int:
+    """As `resident`, without the pages of files that it maps: the system takes those back when it needs them."""
+    every, of_files = _pages(pid)
+    return every - of_files
+
+
+def _pages(pid: int) -> tuple[int, int]:
+    """(Resident, of these of files and shared memory), in bytes: see proc(5), statm."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        _, resident_, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
     except OSError:
-        return 0
+        return 0, 0
+    size = os.sysconf("SC_PAGE_SIZE")
+    return int(resident_) * size, int(shared) * size
 
 
 def killed_for_memory() -> int:
@@ -85,11 +99,6 @@ def killed_for_memory() -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
-
-
-def memory() -> int:
-    """Bytes of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def cores() -> int:

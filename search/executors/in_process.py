@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 from search.executors.base import Doing, Replaced
+from search.executors.devices import memory_for_each
 from search.jobs import Job, Outcome, WorkerContext
 from search.worker.worker import Worker
 
@@ -39,7 +41,7 @@ class InProcess:
 
     def prepare(self, context: WorkerContext, logs: Path) -> None:  # noqa: ARG002 - this process writes no log
         """See Executor; nothing runs while this is called."""
-        self._worker = Worker(context)
+        self._worker = Worker(replace(context, memory=memory_for_each(1)))
 
     def save(self, seconds: float) -> None:
         """See Executor."""

@@ -41,7 +41,8 @@ class Use:
 def use_of(reaper: int, among: Mapping[int, Sequence[str]], above: float = math.inf) -> Use | None:
     """What the processes below a reaper use, among the result of `reaper.processes`; None if nothing is known.
 
-    Pages that several of them share are counted once, if they seem to use more than `above` bytes.
+    If they seem to use more than `above` bytes, pages that several of them share are counted once, and pages of files,
+    such as mapped pixels, not at all: the system takes those back when it needs them.
     """
     if reaper not in among:
         return None
@@ -55,12 +56,15 @@ def use_of(reaper: int, among: Mapping[int, Sequence[str]], above: float = math.
 
 
 def _in_proportion(pid: int) -> int:
-    """Bytes of memory of a process, a page that n processes share counted as 1 / n."""
+    """Bytes of memory of a process but for pages of files, one that n processes share counted as 1 / n."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    told = {line.partition(":")[0]: 1024 * int(line.split()[1]) for line in lines[1:]}
+    if "Pss_Anon" not in told:  # Linux before 5.3
+        return told.get("Pss", 0)
+    return told["Pss_Anon"] + told.get("Pss_Shmem", 0)
 
 
 @dataclass

@@ -83,7 +83,9 @@ class LocalProcesses:
             self._start()
         logs.mkdir(parents=True, exist_ok=True)
         for number, child in enumerate(self._children):
-            child.configure(replace(context, threads=self._width), logs / f"worker-{number}.log")
+            child.configure(
+                replace(context, threads=self._width, memory=self._limits.memory), logs / f"worker-{number}.log"
+            )
             self._threads.append(threading.Thread(target=self._serve, args=(child,), daemon=True))
         self._watcher = threading.Thread(target=self._look_at_all, daemon=True)
         for thread in (*self._threads, self._watcher):

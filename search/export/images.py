@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from search.data.depth import Scale
 from search.data.images import read_images
+from search.data.room import chosen_pixels
 from search.errors import UsageError
 from search.manifest import About
 from search.study import config as toml
@@ -53,7 +54,7 @@ def study_images(folder: StudyFolder, needs: About, progress: Callable[[int, int
         raise UsageError(
             f"{folder}: {origin.roots[0]} has none of its images any more; correct `images` in {folder.toml}"
         )
-    pixels = found.pixels[[row for row, _ in both]]
+    pixels = chosen_pixels(found.pixels, np.array([row for row, _ in both]), found.pixels.shape[3])
     if pixels.shape[3] < needs.image_shape[2]:  # those that are left are all grey
         pixels = np.repeat(pixels, 3, axis=3)
     return StudyImages(

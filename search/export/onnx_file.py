@@ -37,6 +37,7 @@ def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> M
     import tensorflow as tf
 
     _teach_erfc()
+    _put_constants_inside(model)
     signature = [tf.TensorSpec((wanted.batch, *model.input_shape[1:]), tf.float32, name="pixels")]
     model.export(path, format="onnx", input_signature=signature, verbose=False, opset_version=OPSET)
     said = {**about, "batch": wanted.batch, "opset": OPSET}
@@ -46,6 +47,21 @@ def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> M
     )
     onnx.save_model(graph, path)
     return said
+
+
+def _put_constants_inside(model: Any) -> None:
+    """Make the tensors that layers keep NumPy arrays: tf2onnx takes what a graph finds outside of itself for inputs.
+
+    A `Normalization` keeps its mean and variance so.
+    """
+    import tensorflow as tf
+
+    from search.worker.keras_internals import all_layers
+
+    for layer in all_layers(model):
+        for name, value in [*vars(layer).items()]:
+            if isinstance(value, tf.Tensor):
+                setattr(layer, name, value.numpy())
 
 
 @lru_cache(maxsize=1)

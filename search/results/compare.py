@@ -17,8 +17,10 @@ from search.stats.evidence import candidates_of
 from search.stats.paired import Difference, difference
 from search.stats.selection import judged
 from spaces import Space, SpaceError
+from spaces.backbones.lite import LITE0
+from spaces.presets import PRESETS, Auto
 
-NO_SETTINGS = {"model.space", "preset"}  # of the stored ones: shown elsewhere
+NO_SETTINGS = {"model.space", "preset", "weights"}  # of the stored ones: shown elsewhere, or otherwise
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def _pictures(stored: StoredStudy) -> list[tuple[str, str]]:
 
 def _settings(studies: Sequence[StoredStudy]) -> Iterator[Setting]:
     """What decides results and is not alike, the space last: only of studies of one preset, since others share none."""
-    flat = [{**dict(_flat(stored.study.config)), "seed": stored.study.seed} for stored in studies]
+    flat = [
+        {**dict(_flat(stored.study.config)), "weights": weights, "seed": stored.study.seed}
+        for stored, weights in zip(studies, _weights(studies), strict=True)
+    ]
     if len({stored.study.config.get("preset") for stored in studies}) == 1:
         flat = [{**of, **_space(stored)} for of, stored in zip(flat, studies, strict=True)]
     else:
@@ -87,6 +92,31 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield from _flat(value, f"{name}.")
         elif name not in NO_SETTINGS:
             yield name, value
+
+
+def _weights(studies: Sequence[StoredStudy]) -> list[str | None]:
+    """The pre-trained networks of each study by name; None: it has none.
+
+    Where two studies have other weights under one name, the beginning of each one's SHA-256 tells them apart.
+    """
+    found = [_sha256(stored) for stored in studies]
+    known: dict[str, set[str]] = {}
+    for of in found:
+        for name, sha256 in of.items():
+            known.setdefault(name, set()).add(sha256)
+    told = [[f"{n} (SHA-256 {s[:8]}…)" if len(known[n]) > 1 else n for n, s in of.items()] for of in found]
+    return [", ".join(names) or None for names in told]
+
+
+def _sha256(stored: StoredStudy) -> dict[str, str]:
+    """Of each pre-trained network of a study, by name."""
+    config = stored.study.config
+    weights = config.get("weights")
+    if isinstance(weights, Mapping):
+        return {str(name): str(sha256) for name, sha256 in weights.items()}
+    preset = PRESETS.get(str(config.get("preset")))
+    with_networks = isinstance(preset, Auto) or (preset is not None and preset.frozen is not None)
+    return {LITE0.name: LITE0.sha256} if with_networks else {}  # a study with that one alone does not store it
 
 
 def _space(stored: StoredStudy) -> dict[str, str]:

@@ -44,6 +44,8 @@ class StoredStudy:
     notes: tuple[str, ...] = ()  # on what could not be read
     searching: bool = False  # whether a process holds the study
     outdated: bool = False  # whether the model file of the last choice was made by an earlier release
+    missing: bool = False  # whether that file is not there
+    has_settings: bool = True  # whether there is a study.toml, which what trains needs
 
     @property
     def labels(self) -> NDArray[np.int64]:

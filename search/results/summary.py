@@ -128,6 +128,7 @@ class Chosen:
     left_out: int = 0  # of the members' networks, how many were trained without a fold
     judged: int = 0  # folds that all its members have
     leader: int | None = None  # the trial with the best expectation; it is another one if that is dearer
+    missing: bool = False  # whether its file is not there, as after a copy from a server
     loss: float = 0.0  # how much worse than the leader a single chosen trial is expected to be, in the metric
 
     @property
@@ -170,6 +171,7 @@ class StudySummary:
     saved: RaceSavings  # by the race
     second_objective: str | None = None  # 'parameters' or 'latency', if the study minimises one of them
     searching: bool = False  # whether a process holds the study, so that open trials are running, not unfinished
+    has_settings: bool = True  # whether there is a study.toml
     notes: tuple[str, ...] = ()
     references: tuple[ReferenceRow, ...] = ()  # best first, those without a score last
     estimate: Estimate | None = None  # of the choice, or of the trial that would be chosen, on new images
@@ -324,6 +326,7 @@ def summarise(stored: StoredStudy) -> StudySummary:
         runs=stored.runs,
         trials=trials,
         searching=stored.searching,
+        has_settings=stored.has_settings,
         second_objective=second,
         notes=(*study.notes, *stored.notes, *([RUNGS] if config.get("sampler") == "hyperband" else [])),
         references=_references(stored.references, study.metric, folds),
@@ -366,6 +369,7 @@ def _chosen(stored: StoredStudy) -> Chosen | None:
         members=last.members,
         current=current,
         outdated=stored.outdated,
+        missing=stored.missing,
         made=last.made,
         test=tested,
         left_out=sum(fold is not None for fold in last.left_out),

@@ -147,7 +147,7 @@ def share_of_hours(config: Config, folds: int) -> Config:
     """With the hours of one search: nested cross-validation divides them equally among its searches."""
     if not config.nested or config.hours is None:
         return config
-    return config.model_copy(update={"hours": config.hours / (1 + folds)})
+    return config.model_copy(update={"hours": config.hours / (1 + folds), "time": None})
 
 
 def usable(trials: Sequence[TrialRecord], metric: str) -> bool:

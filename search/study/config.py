@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from search.data.origin import Origin
@@ -19,7 +29,7 @@ from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
 from search.stats.selection import PRICES, Wish
 from search.study.toml_text import parse_toml, read_toml
-from search.text import command_line
+from search.text import command_line, seconds_of
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.backbones.folder import NAME
 from spaces.backbones.lite import PACKAGED
@@ -127,6 +137,18 @@ def _of_a_table(columns: str | None, info: ValidationInfo) -> str | None:
     return columns
 
 
+def _instead_of_hours(time: str | None, info: ValidationInfo) -> str | None:
+    if time is None:
+        return None
+    try:
+        hours = seconds_of(time) / 3600
+    except ValueError as error:
+        raise PydanticCustomError("sentence", "{why}", {"why": str(error)}) from None
+    if info.data.get("hours", hours) != hours:  # missing if it is invalid itself
+        raise PydanticCustomError("sentence", "is the same budget as hours; leave one of them out")
+    return time
+
+
 def _server(url: str | None) -> str | None:
     """The URL as it is stored. No message has what was given, which may hold a password."""
     try:
@@ -154,6 +176,9 @@ class Try:
     changes: Mapping[str, Any]  # to the default point
     source: str = ""  # where it comes from, one line for a comment
 
+
+SAME_BUDGET = {"time": "hours", "hours": "time"}
+"""Keys of `Config` of which the file has one."""
 
 DATA = ("images", "also", "labels", "label_columns", "label_pattern", "classes", "merge")
 """The keys of `Config` that say which images are read, and which class each has."""
@@ -191,6 +216,7 @@ class Config(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
     hours: float | None = Field(default=8.0, gt=0)
+    time: Annotated[str | None, AfterValidator(_instead_of_hours)] = None  # where `hours` was given in words: '30m'
     until_flat: bool = False
     prefer: Annotated[str, _one_of(*PRICES)] = "best"
     max_latency: float | None = Field(default=None, gt=0)  # milliseconds an image
@@ -205,6 +231,14 @@ class Config(BaseModel):
     weights: Mapping[Annotated[str, AfterValidator(_name_of_weights)], Annotated[str, Field(min_length=1)]] = {}
     space: Mapping[str, Any] = {}
     tries: list[dict[str, Any]] = Field(default=[], alias="try")  # points, as changes to the default point
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hours_of_time(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and isinstance(time := values.get("time"), str) and "hours" not in values:
+            with suppress(ValueError):  # told by `time` itself
+                return {**values, "hours": seconds_of(time) / 3600}
+        return values
 
     def origin(self, folder: Path) -> Origin:
         """Where the images are, for a study in this folder."""
@@ -242,6 +276,7 @@ class Config(BaseModel):
         free = {
             "trials",
             "hours",
+            "time",
             "until_flat",
             "prefer",
             "max_latency",
@@ -276,7 +311,12 @@ def read(folder: Path, changes: Mapping[str, Any] | None = None) -> Config:
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values with changes, whose keys may be dotted."""
+    """Plain values with changes, whose keys may be dotted. `time` takes the place of `hours`, and the other way."""
+    gone = {SAME_BUDGET[key] for key in changes if key in SAME_BUDGET}
+    return _merged({key: value for key, value in values.items() if key not in gone}, changes)
+
+
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(values)
     for key, value in changes.items():
         first, _, rest = key.partition(".")
@@ -284,7 +324,7 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
         if not rest:
             result[first] = value
         elif isinstance(table, Mapping):  # else it is invalid, and `parse` reports it
-            result[first] = merged(table, {rest: value})
+            result[first] = _merged(table, {rest: value})
     return result
 
 

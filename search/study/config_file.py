@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from search.errors import UsageError
 from search.files import write_atomically
 from search.samplers import catalog
 from search.stats.metrics import METRICS
-from search.study.config import FILE, FROM_KERAS, Config, TrainingConfig, Try, merged
+from search.study.config import FILE, FROM_KERAS, SAME_BUDGET, Config, TrainingConfig, Try, merged
 from search.study.toml_text import parse_toml, read_toml
 from spaces.backbones.applications import ARCHITECTURES
 
@@ -26,7 +27,7 @@ def write(folder: Path, config: Config, tries: Sequence[Try] = ()) -> None:
     for key, comment in _COMMENTS.items():
         document.add(tomlkit.nl())
         document.add(tomlkit.comment(comment))
-        value = getattr(config, key)
+        value = None if key == "hours" and config.time else getattr(config, key)
         if value is None:
             example = f'"{config.chosen_sampler}"' if key == "sampler" else _EXAMPLES[key]
             document.add(tomlkit.comment(f"{key} = {example}"))
@@ -80,6 +81,9 @@ def update(folder: Path, changes: Mapping[str, Any], tries: Sequence[Try] = (), 
 
 def _changed(text: str, changes: Mapping[str, Any], tries: Sequence[Try], unset: Collection[str]) -> str:
     document = tomlkit.parse(text)
+    for key in SAME_BUDGET.keys() & changes.keys():
+        if (other := SAME_BUDGET[key]) in document and key not in document:  # the new one takes its line
+            document = tomlkit.parse(re.sub(rf"(?m)^(\s*)([\"']?){other}\2(?=\s*=)", rf"\1{key}", text, count=1))
     for key in unset:
         document.pop(key, None)
     for key, value in changes.items():
@@ -166,7 +170,8 @@ _COMMENTS = {
     "folds": "folds of cross-validation; unset: 5, or fewer where a class has fewer images",
     "seed": "every other seed is derived from this one",
     "trials": "budgets are totals over all sessions, and both hold",
-    "hours": "hours of searching, in total",
+    "hours": "hours of searching, in total; or",
+    "time": "the same in words",
     "prefer": "which model is saved: best (a cheaper one if that is expected to lose at most 0.3 points), or small (1 "
     "point)",
     "max_latency": "milliseconds that the saved model may take to predict an image, by one thread of this machine; "
@@ -233,6 +238,7 @@ _EXAMPLES = {
     "folds": "5",
     "trials": "200",
     "hours": "8.0",
+    "time": '"1h30m"',
     "max_latency": "20.0",
     "image_size": "[64, 64]",
     "groups": "'patient([0-9]+)_'",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from search.worker.trainer_cache import TrainerCache
 
 Built = TypeVar("Built")
+COPIED = 0.25  # of a worker's memory that a copy of the pixels may take; else each batch is read from the file
 
 
 class RefusedError(Exception):
@@ -52,10 +53,10 @@ class Building:
 
     @cached_property
     def constant(self) -> Any:
-        """The pixels as a tensor: one copy for all graphs."""
+        """The pixels as a tensor, one copy for all graphs; where that is large, the mapped array itself."""
         from search.worker.inputs import placed
 
-        return placed(self._pixels)
+        return placed(self._pixels) if self._pixels.nbytes <= COPIED * self._context.memory else self._pixels
 
     def drawn(self, family: Preset, job: FoldJob) -> Trainer:
         """A trainer of a network from its first weights, which is built once for all folds of a point."""

@@ -56,12 +56,16 @@ def placed(pixels: NDArray[np.uint8], *, gpu: bool | None = None) -> tf.Tensor:
 
 
 class Pixels:
-    """Pixels [images, height, width, channels], 0..255, the same for all fold runs; see `placed`."""
+    """Pixels [images, height, width, channels], 0..255, the same for all fold runs: see `placed`.
 
-    in_program, from_images, latency = True, True, 0.0
+    Of a mapped file only the images of a batch are read, which costs time, and no memory.
+    """
+
+    from_images, latency = True, 0.0
 
     def __init__(self, pixels: Any, model: keras.Model, recipe: Recipe) -> None:
-        self._pixels = tf.convert_to_tensor(pixels)
+        self.in_program = not isinstance(pixels, np.memmap)
+        self._pixels = tf.convert_to_tensor(pixels) if self.in_program else pixels
         self._augmentation = Augmentation(recipe) if recipe.augmentation != "none" else None
         self._coloured = self._pixels.shape[-1] == 1 and model.input_shape[-1] == 3
         self.pixels = pixel_range(model)
@@ -76,12 +80,18 @@ class Pixels:
 
     def batch(self, rows: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
         """As of any inputs."""
-        x, y = tf.cast(tf.gather(self._pixels, rows), tf.float32), targets
+        x, y = tf.cast(self._of(rows), tf.float32), targets
         if training and self._augmentation:
             x, y = self._augmentation(x, y)
         if self.pixels.largest == 1:
             x = x / 255
         return tf.image.grayscale_to_rgb(x) if self._coloured else x, y
+
+    def _of(self, rows: Any) -> Any:
+        if self.in_program:
+            return tf.gather(self._pixels, rows)
+        read = tf.numpy_function(lambda rows: np.asarray(self._pixels[rows]), [rows], tf.uint8)
+        return tf.ensure_shape(read, (*rows.shape, *self._pixels.shape[1:]))
 
     def mirrored(self, rows: Any, x: Any) -> Any:  # noqa: ARG002 - as of any inputs
         """As of any inputs."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from search.worker.pixel_range import PixelRange
     from search.worker.trainer import Trainer
 
+AT_ONCE = 32 * 32  # images whose pixels are float32 at the same time; whole batches
 BATCH = 32  # images a step when only predicting: the last one is filled up
 
 
@@ -259,8 +260,14 @@ def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedMo
         _copy(job.parts[0][0], job.path, job.about)
     else:
         _combine(job, facts)
-    probabilities = predict_pixels(load(job.path), pixels[job.rows]) if len(job.rows) else None
+    probabilities = _predicted(load(job.path), pixels, job.rows) if len(job.rows) else None
     return SavedModel(time.perf_counter() - started, probabilities)
+
+
+def _predicted(model: keras.Model, pixels: NDArray[np.uint8], rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """`predict_pixels` of some images, piece by piece: all of them as float32 may be more than memory holds."""
+    pieces = (rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE))
+    return np.concatenate([predict_pixels(model, pixels[piece]) for piece in pieces])
 
 
 def _copy(part: Path, path: Path, about: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from search.worker.features import Features
 from search.worker.heads import fit_head, standardized
 from spaces.presets import FAMILIES
 
+_PIECE = 1024  # images that are reduced at once
 MAX_SIDE = 32  # pixels of the longer side, to which logistic regression's images are reduced
 _MAX_STEPS = 1000  # of L-BFGS
 _LOGIT_VARIANCE = 10.0
@@ -40,7 +41,7 @@ def judge(job: ReferenceJob, pixels: Pixels, features: Features, context: Worker
         case "majority":
             probabilities = majority(labels, len(job.validate), classes)
         case "logistic_regression":
-            train, validate = standardized(reduced(pixels[fitted]), reduced(pixels[job.validate]))
+            train, validate = standardized(_reduced(pixels, fitted), _reduced(pixels, job.validate))
             probabilities = logistic_regression(train, labels, validate, classes)
         case "linear_probe":
             probabilities = _probe(job, fitted, features, context)
@@ -68,6 +69,11 @@ def logistic_regression(
         probabilities = np.zeros((len(validate), classes), np.float32)
         probabilities[:, model.classes_.astype(int)] = model.predict_proba(validate)
     return probabilities
+
+
+def _reduced(pixels: Pixels, rows: NDArray[np.int32]) -> NDArray[np.float32]:
+    """`reduced` of some images, piece by piece: all of them at full size may be more than memory holds."""
+    return np.concatenate([reduced(pixels[rows[start : start + _PIECE]]) for start in range(0, len(rows), _PIECE)])
 
 
 def reduced(pixels: Pixels) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 from reports.html.study import render as page
 from reports.markdown import render as markdown
 from reports.terminal.study import show
+from reports.wording.study import choice
 from reports.wording.using import TITLE, uses
 from search.results.summary import StudySummary
 from tests.studies import a_test, example, judged
@@ -39,6 +41,19 @@ def test_the_terminal_names_the_study_so_that_they_can_be_typed_where_it_stands(
     assert "search predict 'my study' NEW" in elsewhere
     assert "search export 'my study' --to model.onnx" in elsewhere
     assert "search predict . NEW" in printed(data, None)
+
+
+def test_where_its_file_is_not_there_the_command_that_makes_it_is_named(data: StudySummary) -> None:
+    """As after a copy from a server, which has no settings either."""
+    assert data.chosen is not None
+    gone = replace(data, chosen=replace(data.chosen, missing=True))
+    assert [use.command for use in uses(gone)] == ["search export --to model.keras"]
+    assert "search predict" not in printed(gone, None) + page(gone) + markdown(gone)
+    assert choice(gone) == f"{choice(data)} Its file is not in this folder."
+    copied = replace(gone, has_settings=False)
+    asked = f"search run IMAGES --preset {data.preset} --seed {data.study.seed} --trials {len(data.rows)} --dir"
+    assert [use.command for use in uses(copied)] == [f"{asked} ."]
+    assert f"{asked} 'my study'" in printed(copied, Path("my study"))
 
 
 def test_without_a_saved_model_nothing_is_said_of_it() -> None:

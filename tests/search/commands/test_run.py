@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from search.commands.request import Settings
+from search.commands.request import Settings, going_on
 from search.commands.run import init, resume, run
-from search.commands.values import either
 from search.errors import UsageError
 from search.results.progress import Ending
 from search.study import config as toml
@@ -119,14 +118,16 @@ def test_the_time_that_a_session_waits_for_another_is_the_others(place: Path) ->
         assert store.spent_seconds() < 5000
 
 
-@pytest.mark.parametrize(
-    ("hours", "time", "either_of_them"), [(None, None, None), (2.0, None, 2.0), (None, 0.5, 0.5)], ids=str
-)
-def test_the_budget_is_named_by_one_of_two_options(
-    hours: float | None, time: float | None, either_of_them: float | None
-) -> None:
-    assert either(hours, time) == either_of_them
+def test_the_time_is_written_as_it_was_given_and_takes_the_place_of_hours(place: Path) -> None:
+    folder = init(place / "shapes", Settings(preset="cnn", time="90m"), display=Remembering())
+    assert 'time = "90m"' in folder.toml.read_text() and toml.read(folder.path).hours == 1.5
+    for given, line, hours in ((Settings(hours=2.0), "hours = 2.0", 2.0), (Settings(time="36s"), 'time = "36s"', 0.01)):
+        going_on(folder, given).write(())
+        lines = folder.toml.read_text().splitlines()
+        assert [each for each in lines if each.startswith(("hours", "time"))] == [line]
+        assert toml.read(folder.path).hours == hours
 
 
-def test_named_by_both_it_is_refused() -> None:
-    assert refusal(lambda: either(1.0, 1.0)) == "--hours and --time are the same budget; give one of them"
+def test_the_time_is_named_by_one_of_two_options() -> None:
+    refused = refusal(lambda: Settings(hours=1.0, time="1h"))
+    assert refused == "--hours and --time are the same budget; give one of them"

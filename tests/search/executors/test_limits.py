@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from search.executors.devices import kept, resident
 from search.executors.limits import Limits, Use, Watch, use_of
 from search.executors.reaper import below, processes
 from search.jobs import FailureCause
@@ -118,3 +120,20 @@ def test_what_a_process_and_its_children_use_is_counted_together() -> None:
         for number in (*below(process.pid, among), process.pid):
             os.kill(number, 9)
     assert use_of(process.pid, processes()) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_pages_of_files_are_not_held_against_a_process(tmp_path: Path) -> None:
+    """The system takes them back when it needs them: pixels that are mapped may be larger than memory."""
+    (tmp_path / "pixels").write_bytes(bytes(80_000_000))
+    work = f"import mmap, time; f = open({str(tmp_path / 'pixels')!r}, 'rb')"
+    work += "; m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); m.find(b'x'); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", work], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        among = processes()
+        each, once = use_of(process.pid, among), use_of(process.pid, among, above=0)
+        assert each is not None and once is not None
+        assert min(each.memory, resident(process.pid)) > 80_000_000
+        assert max(once.memory, kept(process.pid)) < 40_000_000
+        process.kill()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from search.executors import child
-from search.executors.devices import resident
+from search.executors.devices import kept
 from search.executors.in_process import InProcess
 from search.executors.limits import Limits
 from search.executors.local import LocalProcesses
@@ -98,7 +98,7 @@ def test_a_worker_that_keeps_too_much_memory_is_replaced_and_no_result_differs(
     measured = LocalProcesses(1)
     measured.prepare(context, tmp_path / "logs")
     outcome(measured.submit(fold_job(prepared)))
-    held = resident(wait_for_worker(tmp_path / "logs"))
+    held = kept(wait_for_worker(tmp_path / "logs"))
     measured.close(kill=True)
 
     processes = LocalProcesses(1, limits=Limits(memory=0.9 * held))  # in a job it may take a quarter more

@@ -50,6 +50,8 @@ def configs(draw: st.DrawFn) -> Config:
     samplers = [
         row.name for row in SAMPLERS if row.engine == engine and (row.two_objectives if two else row.one_objective)
     ]
+    hours = draw(st.none() | st.floats(0.001, 1000))
+    budget: dict[str, Any] = draw(st.sampled_from(({"hours": hours}, {"hours": 0.025, "time": "90s"})))
     config = Config(
         images=draw(st.text(min_size=1, max_size=20)),
         also=draw(st.none() | st.lists(st.text(min_size=1, max_size=9), max_size=2)),
@@ -67,7 +69,7 @@ def configs(draw: st.DrawFn) -> Config:
         folds=draw(st.none() | st.integers(2, 100)),
         seed=draw(st.integers(0, 2**31 - 1)),
         trials=draw(st.none() | st.integers(1, 1000)),
-        hours=draw(st.none() | st.floats(0.001, 1000)),
+        **budget,
         image_size=draw(st.none() | st.tuples(side, side)),
         max_parameters=draw(st.integers(1, 10**9)),
         training=training,
@@ -94,6 +96,15 @@ def test_a_size_may_be_one_number_and_hours_whole() -> None:
     assert parse({"images": "x", "image_size": 32}, "").image_size == (32, 32)
     assert parse({"images": "x", "image_size": [20, 33]}, "").image_size == (20, 33)
     assert parse({"images": "x", "hours": 8}, "").hours == 8.0
+
+
+def test_hours_may_be_said_in_words_and_once_only() -> None:
+    config = parse({"images": "x", "time": "1h30m"}, "")
+    assert (config.hours, config.time) == (1.5, "1h30m")
+    assert parse({"images": "x", "time": "1h", "hours": 1.0}, "").hours == 1.0
+    assert problems({"time": "1h", "hours": 2.0}) == ["time: is the same budget as hours; leave one of them out"]
+    assert problems({"time": "soon"}) == ["time: must be a time such as 90s, 30m, 8h or 1h30m, got 'soon'"]
+    assert problems({"time": 5}) == ["time: must be text in quotes, got 5"]
 
 
 def test_a_configuration_is_frozen() -> None:
@@ -272,6 +283,17 @@ def test_an_update_changes_the_value_and_leaves_all_else_as_it_was(tmp_path: Pat
     assert toml.read(tmp_path) == Config(images="x", trials=300, training=TrainingConfig(max_epochs=5))
 
 
+def test_of_hours_and_time_the_one_that_is_given_takes_the_others_line(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    for text in ("hours = 2 # mine\n", "  'hours'  = 2\n", 'time = "2h"\n', "seed = 1\n"):
+        for changes in ({"time": "1h30m"}, {"hours": 1.5}):
+            path.write_text(f'images = "x"\n{text}[space]\nhours = 3\n')
+            config_file.update(tmp_path, changes)
+            assert (toml.read(tmp_path).hours, toml.read(tmp_path, {"time": "2h"}).hours) == (1.5, 2.0)
+            assert toml.read(tmp_path).space == {"hours": 3} and path.read_text().startswith('images = "x"\n')
+            assert ("# mine" in path.read_text()) == ("# mine" in text), "its line is kept, with what else it says"
+
+
 def test_an_update_that_changes_nothing_does_not_touch_the_file(tmp_path: Path) -> None:
     config_file.write(tmp_path, Config(images="x"))
     before = (tmp_path / FILE).stat()
@@ -358,7 +380,7 @@ def test_the_identity_is_plain_data_without_budgets_and_paths() -> None:
     identity = Config(images="x", trials=3, hours=1.0, image_size=(8, 9)).identity()
     assert json.loads(json.dumps(identity, allow_nan=False)) == identity
     assert identity["image_size"] == [8, 9]
-    free = {"trials", "hours", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
+    free = {"trials", "hours", "time", "images", "weights", "space", "tries", "groups", "lock_box", "nested"}
     free |= {"until_flat", "prefer", "max_latency", "storage", *DATA}
     assert not free & identity.keys()
     assert identity.keys() | free == Config.model_fields.keys()

@@ -98,3 +98,12 @@ def assert_same(found: Outcome, expected: Outcome, name: str) -> None:
     if isinstance(found, FoldResult) and isinstance(expected, FoldResult):
         found, expected = replace(found, latency=None), replace(expected, latency=None)
     assert str(found) == str(expected), name
+
+
+def test_pixels_that_are_read_from_their_file_batch_by_batch_change_no_bit(
+    context: WorkerContext, prepared: Prepared
+) -> None:
+    """As where a copy of them would take too much of the worker's memory."""
+    job = fold_job(prepared, prepared.space.defaults(augmentation="shift"))
+    copied, mapped = (Worker(replace(context, memory=memory)) for memory in (float("inf"), 0))
+    assert_same(mapped.do(job), copied.do(job), "a fold run")
