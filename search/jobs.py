@@ -224,6 +224,7 @@ class RefitJob:
     path: Path  # .keras file to write
     weights: Path | None = None  # that the fold run kept: then nothing is trained
     folds: NDArray[np.int16] | None = None  # of each row that is trained on; None: nothing is remembered of them
+    probed: bool = False  # whether the features of the linear probe are at hand, by which any model can remember
 
 
 @dataclass(frozen=True)

@@ -130,13 +130,28 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """A pre-trained network that is not in the model, and what it is shown: by it, as it is, images are remembered."""
+
+    sha256: str  # of its weights, in hex
+    side: int  # pixels
+    mirrored: bool  # whether also the mirror image is shown, and both are averaged
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """For ABOUT."""
+        return vars(self)
+
+
+@dataclass(frozen=True)
 class Remembered:
     """What a model remembers of its training images, to tell what is unlike all of them; see `stats/unlike.py`."""
 
-    layer: str  # of the network, whose input [images, width] ends with the features
+    layer: str  # of the model, whose input [images, width] ends with the features; empty: they are seen by `outside`
     seen: Known  # those features: of the backbone's top, or of all its maps in files of earlier releases
     style_map: int = 0  # the number of the backbone's map whose `spaces.backbones.style` is remembered, too
     style: Known | None = None  # None in files of earlier releases
+    outside: Outside | None = None
 
     @property
     def known(self) -> tuple[Known, ...]:
@@ -147,7 +162,8 @@ class Remembered:
     def plain(self) -> dict[str, Any]:
         """For ABOUT: all but the features."""
         style = {"style": {"map": self.style_map, **self.style.plain}} if self.style else {}
-        return {"layer": self.layer, **self.seen.plain, **style}
+        outside = {"outside": self.outside.plain} if self.outside else {}
+        return {"layer": self.layer, **self.seen.plain, **style, **outside}
 
 
 def write_remembered(archive: zipfile.ZipFile, remembered: Remembered) -> None:
@@ -175,11 +191,23 @@ def remembered(path: Path) -> Remembered | None:
             number = 0 if style is None else style["map"]
             if not (isinstance(layer, str) and isinstance(number, int) and number >= 0):
                 raise ValueError("its layer or its map cannot be one")
-            return Remembered(layer, seen, number, None if style is None else _known(archive, _STYLE, style))
+            of_style = None if style is None else _known(archive, _STYLE, style)
+            return Remembered(layer, seen, number, of_style, _outside(said.get("outside")))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     except _DAMAGED:
         raise UsageError(f"{path} is damaged: what it remembers of its training images cannot be read") from None
+
+
+def _outside(said: Mapping[str, Any] | None) -> Outside | None:
+    """Raises KeyError, TypeError or ValueError."""
+    if said is None:
+        return None
+    sha256, side, mirrored = said["sha256"], said["side"], said["mirrored"]
+    sound = isinstance(sha256, str) and isinstance(side, int) and isinstance(mirrored, bool)
+    if not sound or not 8 <= side <= _MAX_SIDE:
+        raise ValueError("it cannot be shown this")
+    return Outside(sha256, side, mirrored)
 
 
 def _known(archive: zipfile.ZipFile, name: str, said: Mapping[str, Any]) -> Known:

@@ -27,12 +27,13 @@ from search.export.bounds import check_archive, check_network
 from search.export.formats import described, format_of, loaded
 from search.export.inputs import InputFile
 from search.export.loaded import images_at_once
-from search.export.seeing import seeing
+from search.export.seeing import seeing, seen_outside
 from search.manifest import About, Remembered, remembered
 from search.native import ENVIRONMENT, no_stderr
 from search.results.predictions import Prediction
 from search.stats.calibration import Correction
 from search.stats.unlike import distances
+from search.text import installing
 
 _TOLERANCE = 0.01  # by which probabilities may miss 0 and their sum 1, for rounding
 _BATCH = 64  # pictures that the network takes at once, and that threads decode ahead of it
@@ -59,7 +60,7 @@ def predict(
             f"{model} is damaged: its network takes {network.input_shape} and gives {network.output_shape}, but it "
             f"says {says[0]} and {says[1]}"
         )
-    watching = _seeing(network, known, model) if known else network
+    watching = _seeing(network, known, model) if known and not known.outside else network
     progress(0, len(files))
     try:
         yield from classified(watching, needs, files, progress, known, images_at_once(network, _BATCH))
@@ -75,9 +76,9 @@ def _remembered(model: Path) -> Remembered:
             f"--unknown: {model} does not remember its training images: only a .keras file or a study does"
         )
     raise UsageError(
-        f"--unknown: {model} does not remember its training images: only models on the features of a frozen "
-        "pre-trained network do, made by this release. To networks that were trained themselves pictures of different "
-        "things look too much alike. Search anew with `--preset frozen`, or leave --unknown out"
+        f"--unknown: {model} does not remember its training images: an earlier release made it, or no pre-trained "
+        "network was at hand, by which images are told apart that were not learned. With that installed, "
+        "`search resume` with a larger budget makes it anew: " + installing("backbone")
     )
 
 
@@ -102,7 +103,7 @@ def classified(
 
     With `known` the network gives features too. `at_once`: images that it gets at once.
     """
-    size = min(at_once, len(files))
+    size, outside = min(at_once, len(files)), seen_outside(known.outside) if known and known.outside else None
     correction = Correction(needs.temperature, needs.doubt)
     with quiet(), closing(pictures_in(files, needs)) as pictures:
         for start in range(0, len(files), size):
@@ -114,6 +115,8 @@ def classified(
                 raise ValueError(problem)
             corrects = len(answers) > 0 and not correction.is_none
             probabilities = iter(correction.of(answers) if corrects else answers)
+            if outside and pixels:
+                seen = outside(np.stack(pixels))
             unlike = iter(_are_unlike(known, seen, len(answers)))
             for file, picture in zip(some, decoded, strict=True):
                 shown = file.shown

@@ -1,11 +1,18 @@
-"""A loaded network that gives, beside its probabilities, what its file remembers of the training images."""
+"""Seeing new images as a model's file remembers its training images: by the model itself, or by a network outside."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from search.manifest import Remembered
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UsageError
+from search.manifest import Outside, Remembered
 from spaces.backbones import style
+from spaces.backbones.lite import PACKAGED
+from spaces.presets.frozen import View
 
 
 def seeing(network: Any, known: Remembered) -> Any:
@@ -28,6 +35,28 @@ def seeing(network: Any, known: Remembered) -> Any:
     if [output.shape[-1] for output in seen] != [each.features.shape[1] for each in known.known]:
         raise ValueError(f"its map {known.style_map} is of another width")
     return keras.Model(answering.inputs, [answering.output, *seen])
+
+
+def seen_outside(outside: Outside) -> Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+    """From pixels [images, height, width, channels] to features of the top and style, [images, width] each.
+
+    Raises UsageError where the network is not at hand.
+    """
+    backbone = next((packaged for packaged in PACKAGED if packaged.sha256 == outside.sha256), None)
+    if backbone is None:
+        raise UsageError("--unknown: the training images are remembered by a network that this release does not know")
+    if problem := backbone.problem():
+        raise UsageError(
+            f"--unknown: the training images are remembered by {backbone.title}, which is not at hand: {problem}"
+        )
+    views = [View(backbone, outside.side, mirrored) for mirrored in (False, True)[: 1 + outside.mirrored]]
+    means = sum(backbone.widths)
+
+    def seen(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        rows = np.mean([view.features(pixels) for view in views], axis=0)
+        return [rows[:, means - backbone.widths[-1] : means], rows[:, backbone.style_columns]]
+
+    return seen
 
 
 def _seen_layer(width: int) -> Any:

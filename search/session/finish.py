@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from search.executors.drive import Drive
 from search.jobs import (
+    PROBE,
     ComposeJob,
     Failure,
     FailureCause,
@@ -356,7 +357,8 @@ class Finish:
         weights = None if fold is None else self._weights(trial, fold)
         path = model_of(self.folder, job, options, self._store.study().fingerprint)
         kept = weights if weights and is_intact(weights) else None
-        return RefitJob(job, path, kept, self.plan.assignment[job.train])
+        probed = any(reference.name == PROBE for reference in self._store.references())
+        return RefitJob(job, path, kept, self.plan.assignment[job.train], probed)
 
     def _on_saved(self, job: RefitJob | ComposeJob, outcome: Outcome) -> None:
         """Report why a model was not saved."""

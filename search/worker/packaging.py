@@ -26,8 +26,7 @@ from numpy.typing import NDArray
 
 from search.files import replacing
 from search.jobs import ComposeJob, SavedModel
-from search.manifest import ABOUT, OURS, Known, Remembered, remembered, write_remembered
-from search.stats.unlike import MOST, limits
+from search.manifest import ABOUT, OURS, Remembered, remembered, write_remembered
 from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers, reset_names
@@ -201,26 +200,7 @@ def _foreign_activations(model: keras.Model) -> list[str]:
     return ["a lambda" if name == "<lambda>" else name for name in names]
 
 
-def remembered_of(
-    model: keras.Model,
-    seen: tuple[NDArray[np.float32], NDArray[np.float32]],
-    style_map: int,
-    folds: NDArray[np.int16],
-    seed: int,
-) -> Remembered:
-    """Of a `features_model`: the features of the top and the style of some training images, and how far apart they are.
-
-    `seen`: of all, [images, width] each. `style_map`: of the backbone. `folds`: [images]; images of one fold are not
-    compared with each other, since copies and groups are in one.
-    """
-    rows = np.sort(np.random.default_rng(seed).permutation(len(folds))[:MOST])
-    largest = np.finfo(np.float16).max
-    both = [np.clip(of_all[rows], -largest, largest).astype(np.float16) for of_all in seen]
-    features, style = map(Known, limits(both, folds[rows]), both)
-    return Remembered(_standardizing(model)[0].name, features, style_map, style)
-
-
-def _standardizing(model: keras.Model) -> list[keras.Layer]:
+def standardizing(model: keras.Model) -> list[keras.Layer]:
     """The layers that standardise features: one for each model of them."""
     return [layer for layer in model.layers if layer.name.startswith(keras_heads.STANDARDIZED)]
 
@@ -285,17 +265,20 @@ def _combine(job: ComposeJob, facts: Facts) -> None:
     models = [load(path) for path, _ in job.parts]
     weights = [weight for _, weight in job.parts]
     largest_first = sorted(zip(job.parts, models, strict=True), key=lambda part: -part[0][1])
-    known = [(found, _standardizing(model)) for (path, _), model in largest_first if (found := remembered(path))]
+    known = [(found, standardizing(model)) for (path, _), model in largest_first if (found := remembered(path))]
+    known.sort(key=lambda part: part[0].outside is not None)  # the model itself can tell what its parts can
     whole = weighted_ensemble([*zip(models, weights, strict=True)], facts)
     save(whole, job.path, job.about, _within(whole, *known[0]) if known else None)
 
 
 def _within(whole: keras.Model, found: Remembered, part: Sequence[keras.Layer]) -> Remembered:
     """What a part remembers, of the layer of the whole model that is the part's."""
+    if found.outside:
+        return found
     (own,) = (layer.get_weights() for layer in part)
     alike = (
         layer.name
-        for layer in _standardizing(whole)
+        for layer in standardizing(whole)
         if all(np.array_equal(one, other) for one, other in zip(layer.get_weights(), own, strict=True))
     )
     return replace(found, layer=next(alike))

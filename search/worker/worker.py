@@ -321,6 +321,7 @@ class Worker:
         from search.worker import packaging
         from search.worker.outputs import output_of
         from search.worker.pixel_range import pixel_range
+        from search.worker.remembering import by_layer, by_probe
 
         started, facts, fold = time.perf_counter(), self._context.facts, job.fold
         remembered = None
@@ -338,10 +339,8 @@ class Worker:
                 point = replace(fold, params=params)
                 features, head = self._head(family.frozen, family, point)
                 model = packaging.features_model(family.frozen, params, facts, features, head)
-                if job.folds is not None:
-                    backbone = family.frozen.backbone(params, facts)
-                    seen = features[:, -backbone.widths[-1] :], self._features.style(family.frozen, facts, point)
-                    remembered = packaging.remembered_of(model, seen, backbone.style_map, job.folds, fold.seed)
+                layer = packaging.standardizing(model)[0].name
+                remembered = by_layer(layer, replace(job, fold=point), self._features, family.frozen, facts)
             elif job.weights:
                 network = packaging.with_kept_weights(family.build(params, facts), job.weights)
                 flip = family.recipe(params, facts).flip_average
@@ -351,7 +350,7 @@ class Worker:
                 _usable(self._train(fold))
                 network = packaging.with_trained_weights(self._trained, family.network(params, facts))
                 model = self._from_pixels(network, self._trained)
-        packaging.save(model, job.path, remembered=remembered)
+        packaging.save(model, job.path, remembered=remembered or by_probe(job, self._features, facts))
         return SavedModel(time.perf_counter() - started)
 
     def _from_pixels(self, network: keras.Model, trainer: Trainer) -> keras.Model:

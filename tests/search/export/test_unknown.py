@@ -101,6 +101,27 @@ def test_a_description_of_another_kind_is_refused(model: Path, said: Any) -> Non
         remembered(rewritten(model, lambda about, rows: ({**about, "remembered": said}, rows)))
 
 
+@pytest.mark.parametrize(
+    "outside",
+    [{}, {"sha256": "0" * 64, "side": 10**9, "mirrored": True}, {"sha256": 1, "side": 64, "mirrored": True}, 7],
+)
+def test_a_network_outside_that_cannot_be_is_damage(model: Path, outside: Any) -> None:
+    altered = rewritten(
+        model, lambda about, rows: ({**about, "remembered": {**about["remembered"], "outside": outside}}, rows)
+    )
+    with pytest.raises(UsageError, match="is damaged"):
+        remembered(altered)
+
+
+def test_a_network_outside_that_nobody_knows_is_said(model: Path, pictures: Path) -> None:
+    outside = {"sha256": "0" * 64, "side": 64, "mirrored": True}
+    altered = rewritten(
+        model, lambda about, rows: ({**about, "remembered": {**about["remembered"], "outside": outside}}, rows)
+    )
+    with pytest.raises(UsageError, match="a network that this release does not know"):
+        [*predict(altered, list_inputs([pictures]), unknown=True)]
+
+
 def test_features_that_are_no_numbers_are_refused(model: Path) -> None:
     with pytest.raises(UsageError, match="is damaged"):
         remembered(rewritten(model, lambda about, rows: (about, b"\xff" * len(rows))))
