@@ -81,17 +81,18 @@ class TimeLeft:
             self._reserved = reserve.confirming + reserve.grace + self.needed(trials) + self._for_references()
             pause = min(RESERVE_SECONDS, RESERVE_SHARE * self._plan.seconds)
             self._reserve_again = now + max(pause, (self._session.clock() - now) / ESTIMATING_SHARE)
-        if self.seconds > -FIRST_FOLD and self._first_lacks_folds(trials):
+        if self._may_be_late(trials):
             return False
         return self.seconds <= 0 or (self.seconds <= RESTARTING and unsure())
 
-    def _first_lacks_folds(self, trials: Trials) -> bool:
-        """Whether no trial has all folds, and the next one is the study's first, or takes a moment."""
+    def _may_be_late(self, trials: Trials) -> bool:
+        """Whether no trial has all folds, and the next one is the study's first, or takes a moment; for FIRST_FOLD."""
         if any(len(trial.folds) >= self._plan.folds for trial in trials):
             return False
-        return not any(trial.folds for trial in trials) or any(
-            self._prices.fold(t) <= self._moment for t in trials.open
-        )
+        if not any(trial.folds for trial in trials):
+            return self.seconds > -FIRST_FOLD
+        late = -self.seconds - self._reserved  # a moment does not wait for what is kept back
+        return late < FIRST_FOLD and any(self._prices.fold(trial) <= self._moment for trial in trials.open)
 
     @property
     def _moment(self) -> float:

@@ -400,7 +400,7 @@ def test_the_first_trial_gets_its_other_folds_late_too_where_they_take_a_moment(
             return by_formula(job)
         head = Layer("output", "Dense", (2,), 100, "2 units")
         trained = others * SPEED / TRAIN / 40 if others > 1 else 0.0  # nothing for a head that is fitted at once
-        return Description(100, 1600, (head,), macs=12 * SPEED / TRAIN, views=("view",), training_macs=trained)
+        return Description(100, 1600, (head,), macs=SPEED / TRAIN, views=("view",), training_macs=trained)
 
     executor = Ticking(answer, takes=lambda job: 20.0 if job.fold == 0 else others)
     sit(path, executor, seconds=20, starts=[Start(Origin.BASELINE, depth(1))], trials=1)
