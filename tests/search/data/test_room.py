@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -49,9 +48,9 @@ def test_its_room_on_disk_is_taken_at_once() -> None:
     """Else a disk that others fill meanwhile ends the process by SIGBUS, without a word."""
     pixels = empty_pixels((40, 64, 64, 3))
     found = []
-    for name in os.listdir("/proc/self/fd"):
+    for opened in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # that of the list itself
-            found.append(os.fstat(int(name)))
+            found.append(opened.stat())
     (file,) = (about for about in found if about.st_nlink == 0 and about.st_size == pixels.nbytes)
     assert 512 * file.st_blocks >= pixels.nbytes
 
