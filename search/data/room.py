@@ -36,7 +36,10 @@ def empty_pixels(shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
         if shutil.disk_usage(folder).free < needed:
             raise OSError("there is not so much free")
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.truncate(needed)
+            if hasattr(os, "posix_fallocate"):  # else writing to it on a disk that is full by then is SIGBUS
+                os.posix_fallocate(file.fileno(), 0, needed)
+            else:
+                file.truncate(needed)
             return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         images, height, width, _ = shape

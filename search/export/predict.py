@@ -76,8 +76,9 @@ def _remembered(model: Path) -> Remembered:
             f"--unknown: {model} does not remember its training images: only a .keras file or a study does"
         )
     raise UsageError(
-        f"--unknown: {model} does not remember its training images: an earlier release made it, or no pre-trained "
-        "network was at hand, by which images are told apart that were not learned. With that installed, "
+        f"--unknown: {model} does not remember its training images: an earlier release made it, its networks are of "
+        "one of two folds, or no pre-trained network was at hand, by which images are told apart that were not "
+        "learned. With that installed, "
         "`search resume` with a larger budget makes it anew: " + installing("backbone")
     )
 

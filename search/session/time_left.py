@@ -96,8 +96,8 @@ class TimeLeft:
 
     @property
     def _moment(self) -> float:
-        """Seconds that do not count in the time of the study."""
-        return MOMENT_SHARE * (self._plan.seconds or 0.0)
+        """Seconds that do not count in the time of the study: at most those that its first fold run may be late."""
+        return min(FIRST_FOLD, MOMENT_SHARE * (self._plan.seconds or 0.0))
 
     def eta(self, trials: Trials, folds_done: int) -> float | None:
         """Seconds until a budget is used up, from the pace of this session, in which `folds_done` fold runs ended."""

@@ -16,8 +16,11 @@ from spaces.presets import FAMILIES, FrozenFeatures
 
 
 def by_layer(layer: str, job: RefitJob, features: Features, frozen: FrozenFeatures, facts: Facts) -> Remembered | None:
-    """What a head on frozen features remembers, whose model gets them in `layer`; None where nothing is asked for."""
-    if job.folds is None:
+    """What a head on frozen features remembers, whose model gets them in `layer`; None where nothing is asked for.
+
+    None also of images of one fold, as where two folds' networks are used: none is of another, to compare them with.
+    """
+    if job.folds is None or len(np.unique(job.folds)) < 2:
         return None
     point, backbone = job.fold, frozen.backbone(job.fold.params, facts)
     top = features.of(frozen, facts, point)[0][:, -backbone.widths[-1] :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,19 @@ def test_a_set_in_a_file_is_the_same_set(tmp_path: Path, request: pytest.Fixture
         assert one.pixels.shape == (11, 8, 8, 3 if colour else 1) and isinstance(other.pixels, np.memmap)
         assert (one.fingerprint, one.paths) == (other.fingerprint, other.paths)
         assert replace(one, pixels=other.pixels).notes == other.notes
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads the files that are open from /proc")
+@pytest.mark.usefixtures("little_memory")
+def test_its_room_on_disk_is_taken_at_once() -> None:
+    """Else a disk that others fill meanwhile ends the process by SIGBUS, without a word."""
+    pixels = empty_pixels((40, 64, 64, 3))
+    found = []
+    for opened in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the list itself
+            found.append(opened.stat())
+    (file,) = (about for about in found if about.st_nlink == 0 and about.st_size == pixels.nbytes)
+    assert 512 * file.st_blocks >= pixels.nbytes
 
 
 def test_without_room_on_disk_it_is_refused_with_what_to_do(little_memory: Path) -> None:

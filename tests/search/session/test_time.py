@@ -84,6 +84,26 @@ def test_a_fold_for_which_there_is_no_time_is_not_begun(path: Path) -> None:
     assert executor.now == 110  # with 30 s left, where a fold takes 40
 
 
+def test_nor_in_many_hours_of_which_it_is_a_small_part(path: Path) -> None:
+    """It would be cut short, and its worker started again where the model is to be made."""
+
+    def takes(job: FoldJob | DescribeJob) -> float:
+        return {1: 9390.0, 4: 250.0}[int(str(job.params.get("depth", 0)))]
+
+    def answer(job: Job) -> Outcome:
+        output = Layer("output", "Dense", (2,), 100, "2 units")
+        return (
+            Description(100, 1600, (output,), training_macs=takes(job) * SPEED / TRAIN / 40)
+            if isinstance(job, DescribeJob)
+            else by_formula(job)
+        )
+
+    executor = Ticking(answer, takes=takes)
+    sit(path, executor, seconds=8 * 3600, **starts(Start(Origin.START, depth(4))))
+    assert folds_of(path) == [(1, 3), (4, 2)]
+    assert executor.now == 28_670  # with 130 s left
+
+
 def test_time_that_is_too_short_for_a_fold_of_an_open_trial_goes_to_a_cheaper_one(path: Path) -> None:
     points = (Start(Origin.START, depth(4)), Start(Origin.START, depth(1, norm="batch")))
     sit(path, executor := clockwork(), seconds=160, **starts(*points))

@@ -122,6 +122,19 @@ def test_a_network_on_pixels_remembers_nothing_without_a_probe(small: Study, tmp
     assert whole(small, [(alone, 1.0)], tmp_path / "model.keras") is None
 
 
+@pytest.mark.parametrize("family", ["cnn", "frozen"])
+def test_a_network_that_learned_from_one_fold_alone_remembers_nothing(
+    small: Study, tmp_path: Path, family: str
+) -> None:
+    """As those of two folds that are used as they are: images of one fold say nothing of how far new ones may be."""
+    prepared, worker = small
+    job = fold_job(prepared, point(prepared, family), max_epochs=1, use_last_epoch=True)
+    folds = np.zeros(len(job.train), np.int16)
+    outcome = worker.do(RefitJob(job, tmp_path / "part.keras", folds=folds, probed=True))
+    assert isinstance(outcome, SavedModel), outcome
+    assert remembered(tmp_path / "part.keras") is None
+
+
 def test_without_folds_nothing_is_remembered(small: Study, tmp_path: Path) -> None:
     prepared, worker = small
     job = fold_job(prepared, point(prepared, "frozen"), max_epochs=1)
