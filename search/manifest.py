@@ -24,6 +24,7 @@ accepted the file."""
 _MAX_ABOUT = 2**20  # bytes of it that are read
 _WORD = 65535  # the largest value of 16-bit grey
 _MAX_SIDE = 1024  # pixels, as in the configuration
+_MAX_OUTSIDE = 384  # pixels that a network outside of the model is shown: the linear probe has 128
 _FEATURES = "remembered.float16"  # within the same archive: those of `Remembered.seen`, row by row, little endian
 _STYLE = "remembered-style.float16"  # those of `Remembered.style`
 OURS = ABOUT, _FEATURES, _STYLE  # what is in the archive beside what Keras writes
@@ -205,7 +206,7 @@ def _outside(said: Mapping[str, Any] | None) -> Outside | None:
         return None
     sha256, side, mirrored = said["sha256"], said["side"], said["mirrored"]
     sound = isinstance(sha256, str) and isinstance(side, int) and isinstance(mirrored, bool)
-    if not sound or not 8 <= side <= _MAX_SIDE:
+    if not sound or not 8 <= side <= _MAX_OUTSIDE:
         raise ValueError("it cannot be shown this")
     return Outside(sha256, side, mirrored)
 

@@ -104,7 +104,7 @@ def classified(
 
     With `known` the network gives features too. `at_once`: images that it gets at once.
     """
-    size, outside = min(at_once, len(files)), seen_outside(known.outside) if known and known.outside else None
+    size, outside = min(at_once, len(files)), seen_outside(known, known.outside) if known and known.outside else None
     correction = Correction(needs.temperature, needs.doubt)
     with quiet(), closing(pictures_in(files, needs)) as pictures:
         for start in range(0, len(files), size):

@@ -37,10 +37,10 @@ def seeing(network: Any, known: Remembered) -> Any:
     return keras.Model(answering.inputs, [answering.output, *seen])
 
 
-def seen_outside(outside: Outside) -> Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+def seen_outside(known: Remembered, outside: Outside) -> Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]:
     """From pixels [images, height, width, channels] to features of the top and style, [images, width] each.
 
-    Raises UsageError where the network is not at hand.
+    Raises UsageError where the network is not at hand, and ValueError if what is `known` is not of it.
     """
     backbone = next((packaged for packaged in PACKAGED if packaged.sha256 == outside.sha256), None)
     if backbone is None:
@@ -49,6 +49,9 @@ def seen_outside(outside: Outside) -> Callable[[NDArray[np.uint8]], list[NDArray
         raise UsageError(
             f"--unknown: the training images are remembered by {backbone.title}, which is not at hand: {problem}"
         )
+    widths = [backbone.widths[-1], len(backbone.style_columns)]
+    if [each.features.shape[1] for each in known.known] != widths:
+        raise ValueError("is damaged: what it remembers of its training images is not of the network that it names")
     views = [View(backbone, outside.side, mirrored) for mirrored in (False, True)[: 1 + outside.mirrored]]
     means = sum(backbone.widths)
 

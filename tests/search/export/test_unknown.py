@@ -15,7 +15,9 @@ from PIL import Image
 from search.errors import UsageError
 from search.export.predict import predict
 from search.manifest import ABOUT, Known, Remembered, remembered
+from spaces.backbones.lite import LITE0
 from tests.pictures import list_inputs, write
+from tests.search.worker.test_frozen import needs_weights
 
 TOLD = {"classes": ["dark", "bright"], "image_shape": [8, 8, 1], "packaging": 2}
 UPPER, LOWER = slice(0, 4), slice(4, 8)
@@ -111,6 +113,17 @@ def test_a_network_outside_that_cannot_be_is_damage(model: Path, outside: Any) -
     )
     with pytest.raises(UsageError, match="is damaged"):
         remembered(altered)
+
+
+@needs_weights
+def test_what_the_network_outside_cannot_have_seen_is_damage(model: Path, pictures: Path) -> None:
+    """Ten vectors of four numbers, and no style."""
+    outside = {"sha256": LITE0.sha256, "side": 64, "mirrored": True}
+    altered = rewritten(
+        model, lambda about, rows: ({**about, "remembered": {**about["remembered"], "outside": outside}}, rows)
+    )
+    with pytest.raises(UsageError, match="is damaged: what it remembers of its training images is not of the network"):
+        [*predict(altered, list_inputs([pictures]), unknown=True)]
 
 
 def test_a_network_outside_that_nobody_knows_is_said(model: Path, pictures: Path) -> None:

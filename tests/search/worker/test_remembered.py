@@ -88,7 +88,7 @@ def test_a_network_on_pixels_remembers_what_the_probe_sees(small: Study, tmp_pat
     alone = part(small, tmp_path / "part.keras", "cnn", probed=True)
     known = whole(small, [(alone, 1.0)], tmp_path / "model.keras")
     assert known is not None and known.outside is not None and known.outside.sha256 == LITE0.sha256
-    seen = seen_outside(known.outside)(prepared.images.pixels[fold_job(prepared, {}, max_epochs=1).train])
+    seen = seen_outside(known, known.outside)(prepared.images.pixels[fold_job(prepared, {}, max_epochs=1).train])
     for rows, each in zip(seen, known.known, strict=True):
         np.testing.assert_allclose(rows, each.features, rtol=2e-3, atol=2e-3)
         assert (distances(each.features, rows) <= each.limit).mean() > 0.8
