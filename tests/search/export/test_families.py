@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import pytest
 from numpy.typing import NDArray
 
 from search.data.images import read_images
-from storage import RunRecord, Split, Store
 from tests.commands import search, search_here
 from tests.pictures import make_pictures
 from tests.search.export.code.test_script import run as run_script
@@ -30,9 +29,8 @@ SPACES: Mapping[str, tuple[str, ...]] = {
     "cnn": ("conv_depth = 2", 'normalization = "batch"'),
     "frozen": ("input_size = 64", 'head = "dense"'),
     "fine-tune": ("input_size = 64", "epochs = 2", 'unfreeze = "all"'),
-    "ensemble": ('family = ["frozen", "cnn"]', "frozen_input_size = 64", "cnn_conv_depth = 1"),
 }
-NETWORKS = {"frozen": "dinov2", "fine-tune": "convnext", "ensemble": "vit"}
+NETWORKS = {"frozen": "dinov2", "fine-tune": "convnext"}
 """The pre-trained network of a family, small and with random weights."""
 OWN = """
 import keras
@@ -71,8 +69,6 @@ def searched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     make_pictures(home / "shapes", {"left": 12, "top": 12}, testing={"left": 4, "top": 4})
     done = _run(home, family)
     assert done.returncode == 0, done.stderr
-    if family == "ensemble":
-        _make_ensemble(home)
     import keras
 
     pixels = read_images(home / "shapes").pixels.astype(np.float32)
@@ -90,34 +86,11 @@ def _run(home: Path, family: str) -> Any:
     if family in NETWORKS:
         make_folder(home / "tiny", CONFIGS[NETWORKS[family]])
         network = ("--backbone", "tiny")
-    preset = "auto" if family == "ensemble" else family
-    begun = search_here("init", "shapes", "--preset", preset, *network, "--dir", "study", cwd=home)
+    begun = search_here("init", "shapes", "--preset", family, *network, "--dir", "study", cwd=home)
     assert begun.returncode == 0, begun.stderr
     toml = home / "study" / "study.toml"
     toml.write_text(toml.read_text().replace("[space]\n", "[space]\n" + "\n".join(SPACES[family]) + "\n"))
-    if family == "ensemble":
-        toml.write_text(toml.read_text() + '\n[[try]]\nfamily = "cnn"\n')
-    trials = "2" if family == "ensemble" else "1"
-    return search("run", "study", "--trials", trials, "--epochs", "12", *FLAGS, cwd=home)
-
-
-def _make_ensemble(home: Path) -> None:
-    """On a second division each trial knows what the other does not, by hand: both are chosen and trained."""
-    with Store.open(home / "study" / "study.db") as store:
-        run = store.start_run(RunRecord("2026-01-01T00:00:00+00:00", "search run", {}, "here", 1))
-        assignment = store.split().assignment
-        labels = np.array([image.label for image in store.images()])
-        store.add_split(Split(1, assignment))
-        for trial in store.trials():
-            for fold in trial.folds:
-                truth = labels[assignment == fold.fold]
-                right = np.where(np.arange(len(truth)) % 2 == trial.number, 0.99, 0.49)
-                shares = np.where(np.eye(2)[truth] == 1, right[:, None], 1 - right[:, None]).astype(np.float32)
-                store.add_fold(replace(fold, repeat=1, probabilities=shares), run=run, seconds=1.0)
-    done = search("export", "study", "--to", "both.keras", cwd=home)
-    assert done.returncode == 0, done.stderr
-    with Store.open(home / "study" / "study.db", read_only=True) as store:
-        assert {trial for trial, _ in store.choices()[-1].members} == {0, 1}
+    return search("run", "study", "--trials", "1", "--epochs", "12", *FLAGS, cwd=home)
 
 
 # How the runtime of each format is asked, without this project
