@@ -330,7 +330,8 @@ class Finish:
         searched = self.plan.assignment >= 0
         repeats = [r for r in range(REPEATS + 1) if sum(f.repeat == r for f in trial.folds) == self.plan.folds]
         rounds = -(-self.plan.folds // self.session.executor.slots)
-        if len(repeats) < 2 or SAVING + WITH_CARE * fold_seconds(trial) * rounds > left:
+        making = ensemble_seconds(self.plan.folds, self.slowness)
+        if len(repeats) < 2 or SAVING + WITH_CARE * fold_seconds(trial) * rounds + making > left:
             return False
         probabilities = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
         return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)

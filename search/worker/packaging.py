@@ -233,13 +233,18 @@ def load(path: Path) -> keras.Model:
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def compose(job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts) -> SavedModel:
-    """See ComposeJob. What was saved is loaded again to predict: this tests the file."""
+def compose(
+    job: ComposeJob, pixels: NDArray[np.uint8], facts: Facts, at_hand: Mapping[Path, keras.Model] | None = None
+) -> SavedModel:
+    """See ComposeJob. What was saved is loaded again to predict: this tests the file.
+
+    `at_hand`: parts that this process saved, which need not be loaded (seconds each). They must not be used afterwards.
+    """
     started = time.perf_counter()
     if len(job.parts) == 1:
         _copy(job.parts[0][0], job.path, job.about)
     else:
-        _combine(job, facts)
+        _combine(job, facts, at_hand or {})
     probabilities = _predicted(load(job.path), pixels, job.rows) if len(job.rows) else None
     return SavedModel(time.perf_counter() - started, probabilities)
 
@@ -261,8 +266,8 @@ def _copy(part: Path, path: Path, about: Mapping[str, Any]) -> None:
         _describe(new, about, found)
 
 
-def _combine(job: ComposeJob, facts: Facts) -> None:
-    models = [load(path) for path, _ in job.parts]
+def _combine(job: ComposeJob, facts: Facts, at_hand: Mapping[Path, keras.Model]) -> None:
+    models = [at_hand[path] if path in at_hand else load(path) for path, _ in job.parts]
     weights = [weight for _, weight in job.parts]
     largest_first = sorted(zip(job.parts, models, strict=True), key=lambda part: -part[0][1])
     known = [(found, standardizing(model)) for (path, _), model in largest_first if (found := remembered(path))]

@@ -104,6 +104,7 @@ class Worker:
         self._context, self._progress, self._asked = context, progress, asked
         self._preset = None if context.model is not None else preset(context.preset)
         self._last: Trainer | None = None  # that trained a network
+        self._saved: dict[Path, keras.Model] = {}  # models of the choice, until they are put together
 
     @cached_property
     def _trainers(self) -> TrainerCache:
@@ -167,7 +168,8 @@ class Worker:
         if isinstance(job, ComposeJob):
             from search.worker.packaging import compose
 
-            return compose(job, self._pixels, self._context.facts)
+            at_hand, self._saved = self._saved, {}
+            return compose(job, self._pixels, self._context.facts, at_hand)
         from search.worker.gradcam import look
 
         return look(job, self._pixels)
@@ -351,6 +353,7 @@ class Worker:
                 network = packaging.with_trained_weights(self._trained, family.network(params, facts))
                 model = self._from_pixels(network, self._trained)
         packaging.save(model, job.path, remembered=remembered or by_probe(job, self._features, facts))
+        self._saved[job.path] = model
         return SavedModel(time.perf_counter() - started)
 
     def _from_pixels(self, network: keras.Model, trainer: Trainer) -> keras.Model:
