@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,8 @@ RESERVED = 0.25  # maximum share of a search's time that is reserved for finishi
 CONFIRMING_SHARE = 0.1  # maximum share of it for training the finalists on new folds
 LONG = 0.04  # share of it: a training on all images that takes longer is replaced by the models of the folds
 PACKING = 2.5  # seconds for a network to become a part of the model, on a machine as fast as prices assume
-COMBINING = 1.5  # times PACKING to load and trace the networks of an ensemble: two took 14 s, SAVING included
+HEAD = 0.3  # networks: a further head on passes that another one needs; 0.8 s where a network took 2.3
+COMBINING = 0.75  # times PACKING to put a network into an ensemble: 2.1 s if another worker packed it, else 0.3
 PACKING_SHARE = 0.1  # of a search's time: no more is kept back to make an ensemble of several networks
 SAVING = 4.0  # seconds for combining models and loading the file that is tested
 REPORTING = 3.0  # seconds for what the command does last: it reads all results again and writes the report
@@ -98,17 +99,26 @@ def refit_seconds(trials: Sequence[TrialRecord], folds: int, slots: int) -> floa
     return SAVING + WITH_CARE * max(*each, sum(each) / slots)
 
 
-def packing_seconds(networks: int, slowness: float) -> float:
+def networks_of(passes: Iterable[Set[Hashable]]) -> float:
+    """How many networks members with these `passes` are, see `Timed`: one that needs no other pass counts HEAD."""
+    networks, known = 0.0, set[Hashable]()
+    for of_member in passes:
+        networks += HEAD if of_member and known >= of_member else 1.0
+        known |= of_member
+    return networks
+
+
+def packing_seconds(networks: float, slowness: float) -> float:
     """Expected seconds to save so many trained networks, each a part of the model; see `Prices.slowness`."""
     return slowness * PACKING * networks
 
 
-def combining_seconds(networks: int, slowness: float) -> float:
-    """Expected seconds to make one model of several saved networks: each is loaded, and traced when it predicts."""
+def combining_seconds(networks: float, slowness: float) -> float:
+    """Expected seconds to make one model of several saved networks."""
     return COMBINING * packing_seconds(networks, slowness) if networks > 1 else 0.0
 
 
-def ensemble_seconds(networks: int, slowness: float) -> float:
+def ensemble_seconds(networks: float, slowness: float) -> float:
     """Expected seconds to make one model of so many trained networks: the two above."""
     return packing_seconds(networks, slowness) + combining_seconds(networks, slowness)
 

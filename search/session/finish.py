@@ -42,6 +42,7 @@ from search.session.budget import (
     combining_seconds,
     ensemble_seconds,
     fold_seconds,
+    networks_of,
     predicting_seconds,
     refit_seconds,
     usable,
@@ -225,7 +226,8 @@ class Finish:
             return np.flatnonzero(self.testing).astype(np.int32)
         later = kept_for_looks(self._look_seconds(members), self.plan.seconds)
         later += max(self.slowness, 1.0) * SAVING
-        later += combining_seconds(len(members), self.slowness)
+        passes = (evidence.passes[evidence.row(member.trial)] for member in members)
+        later += combining_seconds(networks_of(passes), self.slowness)
         each = WITH_CARE * predicting_seconds(evidence, members, self.slowness)
         rows = rows_to_predict(
             self.testing, self.labels, self.plan.seed, (self._left() - later) / each if each else math.inf
@@ -310,9 +312,10 @@ class Finish:
 
         A single one, without which there is no model, is made without a safety factor: the reserve had the same one.
         """
-        training, networks = refit_seconds(trials, self.plan.folds, self.session.executor.slots), len(trials)
-        if networks == 1:
+        training = refit_seconds(trials, self.plan.folds, self.session.executor.slots)
+        if len(trials) == 1:
             return training <= left * WITH_CARE
+        networks = networks_of(self.plan.passes(trial.params) for trial in trials)
         return training + ensemble_seconds(networks, self.slowness) <= left
 
     def _kept(self, trial: TrialRecord) -> list[int]:
@@ -330,8 +333,9 @@ class Finish:
         searched = self.plan.assignment >= 0
         repeats = [r for r in range(REPEATS + 1) if sum(f.repeat == r for f in trial.folds) == self.plan.folds]
         rounds = -(-self.plan.folds // self.session.executor.slots)
-        making = ensemble_seconds(self.plan.folds, self.slowness)
-        if len(repeats) < 2 or SAVING + WITH_CARE * fold_seconds(trial) * rounds + making > left:
+        networks = networks_of([self.plan.passes(trial.params)] * self.plan.folds)
+        training = SAVING + WITH_CARE * fold_seconds(trial) * rounds
+        if len(repeats) < 2 or training + ensemble_seconds(networks, self.slowness) > left:
             return False
         probabilities = np.stack([out_of_fold(self._store, trial.number, repeat)[searched] for repeat in repeats])
         return better_in_folds(probabilities, self.labels[searched], self.plan.folds, self.plan.metric)

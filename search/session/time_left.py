@@ -17,6 +17,7 @@ from search.session.budget import (
     WITH_CARE,
     combining_seconds,
     ensemble_seconds,
+    networks_of,
     packing_seconds,
     predicting_seconds,
 )
@@ -57,7 +58,7 @@ class TimeLeft:
         self._reserved = 0.0  # seconds reserved for finishing
         self._reserve_again = self._outlook_again = session.clock()  # when to estimate them next
         self._outlook: float | None = None
-        self._ensemble, self._ensemble_again = (0, 0.0), session.clock()  # see `_next_ensemble`; when to ask it again
+        self._ensemble, self._ensemble_again = (0.0, 0.0), session.clock()  # see `_next_ensemble`; when to ask it again
         self._kept: set[int] = set()  # trials of which fold runs keep their weights
 
     @property
@@ -137,8 +138,8 @@ class TimeLeft:
         more += kept_for_looks(looking, self._plan.seconds)
         return self._plan.reserve(trials).making + more
 
-    def _next_ensemble(self, trials: Trials) -> tuple[int, float]:
-        """(Networks, seconds to predict an image) of the ensemble that would be chosen now; (0, 0) for a single trial.
+    def _next_ensemble(self, trials: Trials) -> tuple[float, float]:
+        """(`networks_of`, seconds to predict an image) of what would be chosen now; (0, 0) for a single trial.
 
         So too if making it takes a larger share of the time than is kept back for that: a single trial is chosen then.
         """
@@ -148,10 +149,11 @@ class TimeLeft:
         known = [*trials]
         evidence = stored_evidence(self._session.store, known, confirmed=False, passes=plan.passes)
         members = decide(evidence, candidates_of(evidence, known), plan.wish) if evidence else ()
-        makes = ensemble_seconds(len(members), self.slowness) <= PACKING_SHARE * plan.seconds
-        self._ensemble = 0, 0.0
-        if evidence is not None and len(members) > 1 and makes:
-            self._ensemble = len(members), predicting_seconds(evidence, members, self.slowness)
+        self._ensemble = 0.0, 0.0
+        if evidence is not None and len(members) > 1:
+            networks = networks_of(evidence.passes[evidence.row(member.trial)] for member in members)
+            if ensemble_seconds(networks, self.slowness) <= PACKING_SHARE * plan.seconds:
+                self._ensemble = networks, predicting_seconds(evidence, members, self.slowness)
         self._ensemble_again = now + max(RESERVE_SHARE * plan.seconds, self.seconds / CHOICE_SHARE)
         return self._ensemble
 

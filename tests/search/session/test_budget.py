@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from search.session.budget import UsedUp, budget_done, larger_budgets, without_result
+from search.session.budget import HEAD, UsedUp, budget_done, larger_budgets, networks_of, without_result
 from search.stats.metrics import METRICS
 from search.study.folder import StudyFolder
 from search.text import duration_of
@@ -97,3 +97,13 @@ def test_without_a_complete_trial_the_way_in_which_most_ended_is_named(begun: St
         "no trial is complete, so there is no model; 2 of 3 trials failed, such as trial 2 (error: not today); "
         f"go on with: search resume {folder}"
     )
+
+
+def test_a_further_head_on_passes_that_another_one_needs_is_a_part_of_a_network() -> None:
+    image, mirrored, larger = (frozenset({view}) for view in ("image", "mirrored", "larger"))
+    trained: frozenset[str] = frozenset()  # a network of its own has nothing to share
+    assert networks_of([]) == 0
+    assert networks_of([trained, trained]) == 2
+    assert networks_of([image | mirrored] * 5) == 1 + 4 * HEAD
+    assert networks_of([image | mirrored, image]) == 1 + HEAD
+    assert networks_of([image, image | mirrored, larger, trained]) == 4

@@ -78,6 +78,9 @@ def test_several_in_one_file_are_their_weighted_mean_and_it_says_what_using_it_n
     outcome = worker.do(ComposeJob(parts, tmp_path / "both.keras", about, jobs[0].validate))
     assert isinstance(outcome, SavedModel) and outcome.probabilities is not None, outcome
     np.testing.assert_allclose(outcome.probabilities, 0.75 * said[0] + 0.25 * said[1], atol=1e-6)
+    of_files = worker.do(ComposeJob(parts, tmp_path / "both.keras", about, jobs[0].validate))  # as if others saved them
+    assert isinstance(of_files, SavedModel) and of_files.probabilities is not None, of_files
+    np.testing.assert_array_equal(of_files.probabilities, outcome.probabilities)
     with zipfile.ZipFile(tmp_path / "both.keras") as archive:
         assert json.loads(archive.read(ABOUT)) == about
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.keras", "1.keras", "both.keras"]
