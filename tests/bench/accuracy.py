@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from search.session.prepare import prepare
 from search.study.config import Config
 from spaces.presets import FAMILIES
-from spaces.presets.frozen import views
 from storage import ChoiceRecord, Store, TrialRecord, TrialState
 from tests.bench.__main__ import command
+from tests.bench.recipes import features
 
 METRIC = "balanced_accuracy"
 PRESETS = ("auto", "cnn")
@@ -36,8 +36,8 @@ def plain(pictures: Path, folder: Path) -> dict[str, float]:
     images, facts = prepared.images, prepared.facts
     rows: dict[str, NDArray[Any]] = {"pixels": images.pixels.reshape(len(images.pixels), -1) / 255.0}
     for side in SIDES:
-        seen = views(FAMILIES["frozen"].space(facts).defaults(input_size=side), facts)
-        rows[f"frozen network, {side} pixels"] = np.mean([view.features(images.pixels) for view in seen], axis=0)
+        params = FAMILIES["frozen"].space(facts).defaults(input_size=side)
+        rows[f"frozen network, {side} pixels"] = features(params, facts, images.pixels)
     return {name: _logistic(found, images.labels, images.testing) for name, found in rows.items()}
 
 

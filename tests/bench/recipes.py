@@ -28,8 +28,9 @@ from search.session.prepare import prepare  # noqa: E402
 from search.stats.metrics import scores  # noqa: E402
 from search.study.config import Config  # noqa: E402
 from spaces.facts import Facts  # noqa: E402
+from spaces.parameters import Value  # noqa: E402
 from spaces.presets import FAMILIES, fine_tune  # noqa: E402
-from spaces.presets.frozen import views  # noqa: E402
+from spaces.presets.frozen import columns, views  # noqa: E402
 
 if TYPE_CHECKING:
     import keras
@@ -85,13 +86,19 @@ def pixel_regression(task: Task) -> Made:
 
 def probe(task: Task) -> Made:
     """Logistic regression on all stages of the frozen network, averaged over the mirror image."""
-    seen = views(FAMILIES["frozen"].space(task.facts).defaults(input_size=PROBED_SIDE), task.facts)
+    params = FAMILIES["frozen"].space(task.facts).defaults(input_size=PROBED_SIDE)
+    head = _logistic(features(params, task.facts, task.pixels), task)
 
-    def rows(pixels: Pixels) -> NDArray[np.floating]:
-        return np.asarray(np.mean([view.features(pixels) for view in seen], axis=0))
+    def predict(pixels: Pixels) -> NDArray[np.floating]:
+        return np.asarray(head.predict_proba(features(params, task.facts, pixels)))
 
-    head = _logistic(rows(task.pixels), task)
-    return Made(lambda pixels: np.asarray(head.predict_proba(rows(pixels))), "one fit", whole=True)
+    return Made(predict, "one fit", whole=True)
+
+
+def features(params: Mapping[str, Value], facts: Facts, pixels: Pixels) -> NDArray[np.floating]:
+    """[images, width]: what a head at this point of a family is shown of images, the mean over its views."""
+    seen, of_head = views(params, facts), columns(params, facts)
+    return np.asarray(np.mean([view.features(pixels)[:, of_head] for view in seen], axis=0))
 
 
 def _logistic(rows: NDArray[np.floating], task: Task) -> Any:
@@ -118,8 +125,7 @@ def fine_tuned(task: Task) -> Made | None:
     params = FAMILIES["fine-tune"].space(task.facts).defaults(input_size=side, unfreeze="all", batch_size=BATCH)
     keras.utils.set_random_seed(task.seed)
     model = fine_tune.network(params, task.facts)
-    features = np.mean([view.features(task.pixels) for view in views(params, task.facts)], axis=0)
-    fine_tune.start(model, params, features, task.labels)
+    fine_tune.start(model, params, features(params, task.facts, task.pixels), task.labels)
     optimizer = keras.optimizers.AdamW(0.0, weight_decay=float(params["weight_decay"]))
     model.compile(optimizer, "sparse_categorical_crossentropy")
     rng, steps = np.random.default_rng(task.seed), -(-len(task.labels) // BATCH)
