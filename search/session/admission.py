@@ -58,7 +58,7 @@ class Admission:
             return Verdict.NONE
         if isinstance(outcome, Description):
             self.time.describe(candidate.number, candidate.params, outcome)
-            if too_long := self.time.too_long(candidate.number, candidate.origin):
+            if too_long := self.time.too_long(candidate.number, candidate.origin, whole=candidate.whole):
                 return self._too_long(candidate, too_long, trials)
         return Verdict.ADMITTED
 

@@ -19,6 +19,7 @@ class Candidate:
     origin: Origin
     redraws: int = 0
     one_of: str = ""  # see `plan.Start`
+    whole: bool = False  # the same
 
 
 Work: TypeAlias = Candidate | FoldJob | BundleJob | ReferenceJob

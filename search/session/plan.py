@@ -36,6 +36,7 @@ class Start:
     origin: Origin
     point: Mapping[str, Value]
     one_of: str = ""  # of the starts with the same name here, only the first for which there is time is tried
+    whole: bool = False  # whether it is only tried where there is time for all of its folds
     of: int = -1  # the trial whose point this is with half the batch; -1: none
 
 
@@ -143,7 +144,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int, memory: int | None =
     starts = [
         Start(Origin.BASELINE, baseline),
         *(Start(Origin.TRY, point) for point in prepared.tries),
-        *(Start(Origin.START, space.defaults(**point.changes), point.one_of) for point in good),
+        *(Start(Origin.START, space.defaults(**point.changes), point.one_of, point.whole) for point in good),
     ]
     references = references_of(StudyFolder(store.path.parent), prepared.facts.backbones)
     options = FitOptions(prepared.max_epochs, config.training.patience, config.training.min_delta)

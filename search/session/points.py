@@ -58,7 +58,7 @@ class Points:
         while self.starts:
             start = self._of_best_backbone(self.starts.pop(0))
             if not self._trials.has(start.point):
-                return Candidate(number, dict(start.point), start.origin, one_of=start.one_of)
+                return Candidate(number, dict(start.point), start.origin, one_of=start.one_of, whole=start.whole)
         return None
 
     def _drawn(self, number: int) -> Candidate:

@@ -153,10 +153,9 @@ def _of_search(trial: TrialRecord) -> list[float]:
     return [fold.seconds for fold in trial.folds if fold.repeat == 0]
 
 
-def useful(prices: Prices, number: int, folds: int, left: float, slots: int) -> str | None:
-    """Why a described trial is not begun with `left` seconds; None if it can have USEFUL_FOLDS folds by then."""
-    least = min(USEFUL_FOLDS, folds)
-    needed = prices.folds(number, -(-least // slots))
+def too_long(prices: Prices, number: int, folds: int, left: float, slots: int) -> str | None:
+    """Why a described trial cannot have so many folds with `left` seconds; None if it can."""
+    needed = prices.folds(number, -(-folds // slots))
     if needed <= left:
         return None
-    return f"{least} of its folds need about {needed:.0f} s, and {max(left, 0):.0f} s are left"
+    return f"{folds} of its folds need about {needed:.0f} s, and {max(left, 0):.0f} s are left"

@@ -24,7 +24,7 @@ from search.session.budget import (
 from search.session.gradcam import kept_for_looks, look_seconds
 from search.session.last_folds import last_folds
 from search.session.plan import Plan
-from search.session.prices import Prices, quickest, useful
+from search.session.prices import USEFUL_FOLDS, Prices, quickest, too_long
 from search.session.session import Session
 from search.session.testing import kept_for_testing
 from search.session.trials import Trials
@@ -209,12 +209,16 @@ class TimeLeft:
         epochs = self._plan.fit_options(params).max_epochs
         self._prices.describe(number, _family(params), description, epochs, trains=self._plan.trains(params))
 
-    def too_long(self, number: int, origin: Origin) -> str | None:
-        """Why there is no time for a described point; None if there is. The baseline is always begun."""
+    def too_long(self, number: int, origin: Origin, *, whole: bool = False) -> str | None:
+        """Why there is no time for a described point; None if there is. The baseline is always begun.
+
+        `whole`: for all of its folds; else USEFUL_FOLDS are enough.
+        """
         if origin == Origin.BASELINE or self._plan.seconds is None:
             return None
+        folds = self._plan.folds if whole else min(USEFUL_FOLDS, self._plan.folds)
         reserved = RESTARTING if self._prices.folds(number, 1) > RESTARTING else 0.0  # see `is_guessed`
-        return useful(self._prices, number, self._plan.folds, self.seconds - reserved, self._session.executor.slots)
+        return too_long(self._prices, number, folds, self.seconds - reserved, self._session.executor.slots)
 
     def nothing_fits(self, trials: Trials) -> bool:
         """Whether there is no time for another trial even if it is as quick as the quickest so far."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from search.jobs import Description
-from search.session.prices import FIRST, FIRST_HEAD, MAX_FACTOR, SPEED, USEFUL_FOLDS, Prices, quickest, useful
+from search.session.prices import FIRST, FIRST_HEAD, MAX_FACTOR, SPEED, Prices, quickest, too_long
 from storage import FoldRecord, TrialRecord, TrialState
 from storage.records import DiagnosisRecord, Origin
 
@@ -152,25 +152,26 @@ def test_features_are_paid_once_a_view(prices: Prices) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left", "folds", "slots", "begun"),
+    ("left", "folds", "slots", "fit"),
     [
         (float("inf"), 5, 1, True),
-        (26.1, 5, 1, True),  # two folds of 10 s, and 6 s for graphs
-        (25.9, 5, 1, False),
-        (16.1, 5, 2, True),  # both at a time
-        (15.9, 5, 2, False),
-        (16.1, 1, 1, True),
-        (-3.0, 5, 1, False),
+        (26.1, 2, 1, True),  # two folds of 10 s, and 6 s for graphs
+        (25.9, 2, 1, False),
+        (16.1, 2, 2, True),  # both at a time
+        (15.9, 2, 2, False),
+        (56.1, 5, 1, True),
+        (55.9, 5, 1, False),
+        (-3.0, 1, 1, False),
     ],
 )
-def test_a_trial_is_begun_if_it_can_have_two_folds(
-    prices: Prices, left: float, folds: int, slots: int, begun: bool
+def test_folds_for_which_there_is_no_time_are_told_with_their_seconds(
+    prices: Prices, left: float, folds: int, slots: int, fit: bool
 ) -> None:
     prices.describe(7, "cnn", *network(10.0))
-    why = useful(prices, 7, folds, left, slots)
-    assert (why is None) == begun
+    why = too_long(prices, 7, folds, left, slots)
+    assert (why is None) == fit
     if why:
-        assert why.startswith(f"{USEFUL_FOLDS} of its folds need about ")
+        assert why.startswith(f"{folds} of its folds need about ")
         assert why.endswith(f", and {max(left, 0):.0f} s are left")
 
 

@@ -152,6 +152,12 @@ def test_of_alternatives_the_first_is_tried_for_which_there_is_time_and_no_other
     assert left_out == {4: 0, 3: 1, 2: 2}.get(tried[0] if tried else 0, 3)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_some_known_good_points_are_only_tried_where_all_of_their_folds_fit(path: Path, whole: bool) -> None:
+    sit(path, clockwork(), seconds=160, **starts(Start(Origin.START, depth(4), whole=whole)))
+    assert ((4, 2) in folds_of(path)) is not whole
+
+
 def test_points_that_are_left_out_together_are_told_in_one_line(path: Path) -> None:
     sit(path, clockwork(), watcher := Watcher(), seconds=60, **starts(*alternatives()))
     (note,) = (note for note in watcher.notes if "left out" in note)
