@@ -12,9 +12,13 @@ from search.session.half_batch import after_memory
 from search.session.plan import Plan, Start, still_to_try
 from search.session.session import Session
 from search.session.trials import Trials
+from search.stats.racing import BEHIND, BEHIND_EARLY
+from spaces.presets.auto import FAMILY
 from storage.records import Origin, Params
 
 MAX_REDRAWS_FOR_NOVELTY = 20  # after that a known point is tried again, with other seeds
+LOST = {BEHIND, BEHIND_EARLY}  # causes of trials that lost the race
+LOST_SHARE = 0.01  # of the study's time, at most, for a fold run of a family of which all trials lost
 
 
 class Points:
@@ -92,9 +96,23 @@ class Points:
         return replace(start, point=with_backbone(start.point, self._backbones[0]))
 
     def _is_useless(self, params: Params) -> bool:
-        """Whether a point was tried before, or is of a backbone that cannot be the best."""
+        """Whether a point was tried before, or is of a backbone or family that cannot be the best."""
         name = backbone_of(params)
-        return self._trials.has(params) or (name is not None and self._probed() and name not in self._backbones)
+        is_behind = name is not None and self._probed() and name not in self._backbones
+        return is_behind or self._trials.has(params) or self._has_lost(params)
+
+    def _has_lost(self, params: Params) -> bool:
+        """Whether all trials of the point's family lost the race, and a fold run of it takes much of the time.
+
+        Where there is more time, a family that began badly is searched on.
+        """
+        family, seconds = params.get(FAMILY), self._plan.seconds
+        if family is None or seconds is None:
+            return False
+        alike = [trial for trial in self._trials if trial.params.get(FAMILY) == family]
+        if any(trial.cause not in LOST for trial in alike):
+            return False
+        return min((fold.seconds for trial in alike for fold in trial.folds), default=0.0) > LOST_SHARE * seconds
 
     def _probed(self) -> bool:
         """Whether all backbones were probed, of several."""

@@ -15,6 +15,9 @@ from search.session.plan import Start
 from search.session.racer import RaceTerms
 from search.stats.metrics import scores
 from search.stats.racing import BEHIND, BEHIND_EARLY, Schedule, saved
+from spaces import Space
+from spaces.parameters import choice, real
+from spaces.presets.auto import FAMILY
 from storage import OUT_OF_TIME, TrialRecord, TrialState
 from storage.records import Origin
 from tests.search.session.instant import SPACE, Instant, by_formula, quality, result_of
@@ -249,3 +252,28 @@ def test_dying_in_a_race_with_trials_stuck_at_chance_and_going_on_equals_one_go(
     broken, whole = dying_and_going_on(tmp_path, jobs_before, lost, trials=18, race=terms(epochs=True))
     assert broken == whole
     assert STUCK_THERE.name in {row[4] for row in whole}
+
+
+FAMILIES = Space((choice(FAMILY, "frozen", "cnn"), real("rate", 1e-4, 1e-1, 1e-3, log=True)))
+
+
+def by_family(job: Job) -> Outcome:
+    """Networks from scratch are wrong about all images."""
+    if not isinstance(job, FoldJob):
+        return by_formula(job)
+    labels = LABELS[job.validate]
+    said = labels if job.params[FAMILY] == "frozen" else 1 - labels
+    probabilities = np.eye(2, dtype=np.float32)[said] * np.float32(0.8) + np.float32(0.1)
+    return replace(result_of(job), scores=scores(labels, probabilities), probabilities=probabilities)
+
+
+@pytest.mark.parametrize(("seconds", "goes_on"), [(900, False), (1200, True), (None, True)])
+def test_a_family_that_lost_is_drawn_no_more_where_a_fold_takes_much_of_the_time(
+    path: Path, seconds: float | None, goes_on: bool
+) -> None:
+    """Each takes ten seconds."""
+    baseline = [Start(Origin.BASELINE, FAMILIES.defaults())]
+    sit(path, Ticking(by_family), space=FAMILIES, starts=baseline, trials=12, seconds=seconds, race=terms())
+    lost = [trial for trial in stored(path) if trial.params[FAMILY] == "cnn"]
+    assert {trial.cause for trial in lost} == {BEHIND}
+    assert (len(lost) > 1) is goes_on
