@@ -12,7 +12,7 @@ import pytest
 
 from search.jobs import DescribeJob, Description, FoldJob, Job, Outcome
 from search.results.progress import Ending, Progress
-from search.session.budget import RESTARTING, Reserve
+from search.session.budget import COMBINING, RESTARTING, Reserve
 from search.session.last_folds import last_folds
 from search.session.plan import Start
 from search.session.prices import SPEED
@@ -159,8 +159,11 @@ def test_a_long_one_that_is_slow_is_ended_in_time_for_that(path: Path) -> None:
 def asked_for(left: int) -> dict[str, Any]:
     """So that the search is over after 48 of 70 s, with so many seconds left before the model has to be made."""
     points = [Start(Origin.BASELINE, dict(SPACE.defaults(depth=1))), Start(Origin.START, dict(SPACE.defaults(depth=2)))]
-    making = 70.0 - 48.0 - left - 2 * SAVED  # of both trials' networks, which may become one model
-    reserve = Reserve(making=making, confirming=12.0 if left < 18 else 18.0)
+    networks = 2 * SAVED  # of both trials: they are one model once the second has enough folds
+    if of_three_folds := left > 18:
+        networks += COMBINING * networks
+    making = 70.0 - 48.0 - left - networks
+    reserve = Reserve(making=making, confirming=18.0 if of_three_folds else 12.0)
     return {"starts": points, "trials": 2, "seconds": 70.0, "reserve": lambda _: reserve}
 
 
