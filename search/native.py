@@ -25,17 +25,34 @@ STOPPING = (
 end when the search ends them, do not heed them."""
 
 
-_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""What a container may take: cgroups of version 2 and 1, as they are seen within it."""
+_CGROUP, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def memory() -> int:
-    """Bytes of this machine, or of the container in which this runs, if that is less."""
+    """Bytes of this machine, or of the container, service or batch job in which this runs, if that is less."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _LIMITS:
-        with suppress(OSError, ValueError):  # 'max': there is none
-            found.append(int(Path(path).read_text()))
+    with suppress(OSError):
+        found += memory_limits(_CGROUP.read_text(), _CGROUPS)
     return min(found)
+
+
+def memory_limits(cgroup: str, mounted: Path) -> list[int]:
+    """Bytes that the groups of a process may take: its own ones, and those around them.
+
+    `cgroup`: the text of /proc/PID/cgroup; `mounted`: where the groups of version 2 are, and of version 1 those of
+    memory in a folder; see cgroups(7). Within a container the root may be its own group, whatever the text says.
+    """
+    limits = []
+    for line in cgroup.splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        root, name = (mounted / "memory", "memory.limit_in_bytes") if kinds else (mounted, "memory.max")
+        parts = Path(path).parts[1:]
+        for depth in range(len(parts) + 1):
+            with suppress(OSError, ValueError):  # 'max': there is none
+                limits.append(int(root.joinpath(*parts[:depth], name).read_text()))
+    return limits
 
 
 @contextmanager
