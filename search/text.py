@@ -82,16 +82,22 @@ def _as_argument(argument: str | Path) -> str:
     return f"./{argument}" if is_like_option else str(argument)
 
 
+MAX_HOURS = 100_000  # eleven years
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 
 
 def seconds_of(duration: str) -> float:
-    """The seconds of '90s', '4m', '8h' or '1h30m', above 0. Raises ValueError, with the rule, for any other text."""
+    """The seconds of '90s', '4m', '8h' or '1h30m'; above 0, and MAX_HOURS at most.
+
+    Raises ValueError, with the rule, for any other text.
+    """
     found = _DURATION.fullmatch(duration.strip().lower())
     hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
     total = 3600 * hours + 60 * minutes + seconds
     if total <= 0:
         raise ValueError(f"must be a time such as 90s, 30m, 8h or 1h30m, got '{printable(duration)}'")
+    if total > 3600 * MAX_HOURS:
+        raise ValueError(f"must be at most {MAX_HOURS:,}h, got '{printable(duration)}'")
     return total
 
 

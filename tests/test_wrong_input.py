@@ -98,6 +98,7 @@ def test_more_folds_than_the_rarest_class_has_images(refuse: Refuse, place: Path
         ("--hours -1", "hours: must be above 0, got -1.0"),
         ("--hours nan", "hours: must be a finite number, got nan"),
         ("--hours inf", "hours: must be a finite number, got inf"),
+        ("--hours 1e9", "hours: must be at most 100000, got 1000000000.0"),
         ("--time 8", "'--time': must be a time such as 90s, 30m, 8h or 1h30m, got '8'"),
         ("--time -1h", "'--time': must be a time such as 90s, 30m, 8h or 1h30m, got '-1h'"),
         ("--time 0s", "'--time': must be a time such as 90s, 30m, 8h or 1h30m, got '0s'"),

@@ -29,7 +29,7 @@ from search.stats.racing import RULES
 from search.stats.ranking import SECOND_OBJECTIVES
 from search.stats.selection import PRICES, Wish
 from search.study.toml_text import parse_toml, read_toml
-from search.text import command_line, seconds_of
+from search.text import MAX_HOURS, command_line, seconds_of
 from spaces.backbones.applications import ARCHITECTURES
 from spaces.backbones.folder import NAME
 from spaces.backbones.lite import PACKAGED
@@ -215,7 +215,7 @@ class Config(BaseModel):
     folds: int | None = Field(default=None, ge=2, le=100)  # None: 5, or fewer where a class has fewer images
     seed: int = Field(default=0, ge=0, lt=2**31)
     trials: int | None = Field(default=200, ge=1, le=10_000_000)
-    hours: float | None = Field(default=8.0, gt=0)
+    hours: float | None = Field(default=8.0, gt=0, le=MAX_HOURS)
     time: Annotated[str | None, AfterValidator(_instead_of_hours)] = None  # where `hours` was given in words: '30m'
     until_flat: bool = False
     prefer: Annotated[str, _one_of(*PRICES)] = "best"

@@ -59,6 +59,13 @@ def test_any_other_text_is_refused_with_the_rule_and_what_was_typed(typed: str) 
     assert str(caught.value).endswith(f"got '{typed}'")
 
 
+@pytest.mark.parametrize("typed", ["100001h", "9" * 400 + "h", "99999999999m"])
+def test_a_time_that_nobody_has_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be at most 100,000h, got '") as caught:
+        seconds_of(typed)
+    assert str(caught.value).endswith(f"got '{typed}'")
+
+
 def test_characters_that_change_a_terminal_are_escaped_in_the_refusal() -> None:
     with pytest.raises(ValueError, match=r"got '\\x1b\[31m8h'"):
         seconds_of("\x1b[31m8h")
