@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.stats.ablation import Gain, Known, Made, gain_of
+from search.stats.ablation import ROUNDED, Gain, Known, Made, gain_of
 from search.stats.ranking import best
 from search.study.explanation import (
     Ends,
@@ -204,7 +204,7 @@ def _mean(known: Known) -> float:
     return float(np.mean([*known.scores.values()])) if known.scores else math.nan
 
 
-def _by_gain(part: Part) -> tuple[bool, float, Sequence[str]]:
-    """Changes with all folds first, as the race stopped the others for being behind."""
-    gain = part.gain.mean
-    return part.gain.half is None, -gain if math.isfinite(gain) else math.inf, part.names
+def _by_gain(part: Part) -> tuple[bool, float, float, Sequence[str]]:
+    """Changes with all folds first, as the race stopped the others for being behind. Of equal ones the surer first."""
+    gain, half = part.gain.mean, part.gain.half
+    return half is None, -round(gain, ROUNDED) if math.isfinite(gain) else math.inf, half or 0.0, part.names

@@ -24,6 +24,7 @@ Made: TypeAlias = frozenset[str]
 """The changes that are made in a point; none: the start."""
 
 CONFIDENCE, NORMAL = 0.95, 1.96
+ROUNDED = 9  # digits of a score, which is a mean of sums
 FEWEST = 3  # folds from which an interval is computed, where there are more: of two it is as wide as all scores
 
 
@@ -38,6 +39,10 @@ class Known:
     def mean(self, folds: int) -> float:
         """The mean score of the first so many folds."""
         return float(np.mean([self.scores[fold] for fold in range(folds)]))
+
+    def spread(self, folds: int) -> float:
+        """The standard deviation of the scores of the first so many folds."""
+        return float(np.std([self.scores[fold] for fold in range(folds)]))
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,9 @@ def _best(
         if lacking := [pair for point in running for pair in _lacking(point, known, wanted)]:
             more = 0 if wanted == folds else _most_runs(len(running), folds - count, halving=halving, first=1)
             return None, lacking, more
-        gains = {point: _gain(metric, known(point).mean(count)) for point in running}
-        by_gain = sorted(running, key=lambda point: -gains[point])  # of equal ones the first in order
+        by_gain = sorted(
+            running, key=lambda point: _rank(metric, known(point), count)
+        )  # the first in order of equal ones
         if len(running) < 2 or count == folds:
             return (by_gain[0] if running else None), [], 0
         if behind is None:
@@ -160,6 +166,11 @@ def _first(point: Known, folds: int) -> Known:
     """What is known by the first folds alone."""
     inside = range(folds)
     return Known({f: point.scores[f] for f in inside}, {f: point.contributions[f] for f in inside})
+
+
+def _rank(metric: str, point: Known, folds: int) -> tuple[float, float]:
+    """Smaller for a better point; of two that differ by rounding alone, for that whose folds agree more."""
+    return -round(_gain(metric, point.mean(folds)), ROUNDED), point.spread(folds)
 
 
 def _gain(metric: str, score: float) -> float:
