@@ -130,7 +130,7 @@ def test_the_path_and_what_is_trained_do_not_depend_on_who_ends_first(
 
 def test_of_changes_that_differ_by_rounding_alone_the_surer_one_is_made() -> None:
     """The means of both are 0.3 in exact arithmetic; in doubles that of b is larger."""
-    table = {made: (0.9,) * FOLDS for made in points("ab")}
+    table = dict.fromkeys(points("ab"), (0.9,) * FOLDS)
     table |= {frozenset(): (0.1,) * FOLDS, frozenset("a"): (0.3, 0.3, 0.3), frozenset("b"): (0.2, 0.4, 0.3)}
     assert np.mean(table[frozenset("b")]) > np.mean(table[frozenset("a")])
     assert Trained("ba", table).to_the_end().steps[0].after == frozenset("a")
