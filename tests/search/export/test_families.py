@@ -16,7 +16,6 @@ import pytest
 from numpy.typing import NDArray
 
 from search.data.images import read_images
-from storage import Store
 from tests.commands import search, search_here
 from tests.pictures import make_pictures
 from tests.search.export.code.test_script import run as run_script
@@ -30,14 +29,9 @@ SPACES: Mapping[str, tuple[str, ...]] = {
     "cnn": ("conv_depth = 2", 'normalization = "batch"'),
     "frozen": ("input_size = 64", 'head = "dense"'),
     "fine-tune": ("input_size = 64", "epochs = 2", 'unfreeze = "all"'),
-    "ensemble": ("input_size = [64, 96]", 'head = "logistic"', "c = 100.0"),
 }
-NETWORKS = {"frozen": "dinov2", "fine-tune": "convnext", "ensemble": "convnext"}
+NETWORKS = {"frozen": "dinov2", "fine-tune": "convnext"}
 """The pre-trained network of a family, small and with random weights."""
-TRIED = ("input_size = 64", 'stages = "last"', 'input_size = 64\nstages = "last"')
-"""Points of the ensemble beside the default: two pairs that share their passes through the network, all its weights."""
-FAINT = 12
-"""How bright the pictures of the ensemble are: each trial is far too sure of its guesses, and needs the others."""
 OWN = """
 import keras
 
@@ -72,15 +66,9 @@ class Searched:
 def searched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Searched:
     family = str(request.param)
     home = tmp_path_factory.mktemp(family)
-    count, bright = (24, FAINT) if family == "ensemble" else (12, 150)
-    training, testing = ({"left": number, "top": number} for number in (count, 4))
-    make_pictures(home / "shapes", training, testing=testing, bright=bright)
+    make_pictures(home / "shapes", {"left": 12, "top": 12}, testing={"left": 4, "top": 4})
     done = _run(home, family)
     assert done.returncode == 0, done.stderr
-    if family == "ensemble":
-        with Store.open(home / "study" / "study.db", read_only=True) as store:
-            chosen = store.choices()[-1]
-        assert len(chosen.members) >= 3, "so two share a pass, and two do not"
     import keras
 
     pixels = read_images(home / "shapes").pixels.astype(np.float32)
@@ -98,16 +86,11 @@ def _run(home: Path, family: str) -> Any:
     if family in NETWORKS:
         make_folder(home / "tiny", CONFIGS[NETWORKS[family]])
         network = ("--backbone", "tiny")
-    preset = "frozen" if family == "ensemble" else family
-    begun = search_here("init", "shapes", "--preset", preset, *network, "--dir", "study", cwd=home)
+    begun = search_here("init", "shapes", "--preset", family, *network, "--dir", "study", cwd=home)
     assert begun.returncode == 0, begun.stderr
     toml = home / "study" / "study.toml"
-    text = toml.read_text().replace("[space]\n", "[space]\n" + "\n".join(SPACES[family]) + "\n")
-    tried = TRIED if family == "ensemble" else ()
-    if family == "ensemble":  # by which no trial is too far behind to be a member
-        text = text.replace('metric = "balanced_accuracy"', 'metric = "log_loss"')
-    toml.write_text(text + "".join(f"\n[[try]]\n{line}\n" for line in tried))
-    return search("run", "study", "--trials", str(1 + len(tried)), "--epochs", "12", *FLAGS, cwd=home)
+    toml.write_text(toml.read_text().replace("[space]\n", "[space]\n" + "\n".join(SPACES[family]) + "\n"))
+    return search("run", "study", "--trials", "1", "--epochs", "12", *FLAGS, cwd=home)
 
 
 # How the runtime of each format is asked, without this project
