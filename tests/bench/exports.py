@@ -124,7 +124,7 @@ def main(arguments: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         home = (asked.keep or Path(temporary)).resolve()
         home.mkdir(exist_ok=True)
-        print("| model | format | largest difference | other class | accuracy | MB | ms an image |")
+        print("| model | format | largest difference | other class | metric | MB | ms an image |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
         for family in asked.families:
             for row in rows(searched(home, asked.pictures.resolve(), asked.time, family), family):

@@ -104,6 +104,30 @@ def test_shorter_numbers_are_measured_and_still_probabilities(
 
 
 @needs("LiteRT")
+def test_in_8_bits_a_feature_that_hardly_varies_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    """Its factor when features are standardised is so large that theirs would be 0 on the same scale."""
+    import keras
+
+    from search.worker.heads import moments
+    from search.worker.keras_heads import dense, standardize
+    from search.worker.packaging import save
+
+    seen, inputs = images(), keras.Input((8, 8, 1))
+    still = keras.layers.Rescaling(1e-5)(keras.layers.GlobalAveragePooling2D()(inputs))
+    features: Any = keras.layers.Concatenate()([keras.layers.Flatten()(inputs), still])
+    rows = keras.Model(inputs, features).predict(seen.pixels.astype(np.float32), verbose=0)
+    weights = np.random.default_rng(0).normal(0, 0.3, (65, 2))
+    weights[-1] = 0
+    answer = dense(weights, np.zeros(2), "softmax", standardize(*moments(rows), features))
+    save(keras.Model(inputs, answer), tmp_path / "m.keras", {"classes": CLASSES, "image_shape": [8, 8, 1]})
+    wanted = Wanted("int8", samples=seen.samples)
+    _, measured = convert(
+        tmp_path / "m.keras", tmp_path / "m.tflite", BY_NAME["LiteRT"], wanted, seen, "accuracy", nothing
+    )
+    assert measured.largest < 0.1
+
+
+@needs("LiteRT")
 def test_a_tflite_file_has_its_labels_as_other_programs_expect_them(copied: Copied) -> None:
     target = copied("LiteRT")
     with zipfile.ZipFile(target) as archive:
