@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reports.markup import plain, table
 from reports.wording import answer as answer_words
+from reports.wording import calibration as calibration_words
 from reports.wording import exported as export_words
 from reports.wording import recall as recall_words
 from reports.wording import study as words
@@ -31,7 +32,7 @@ def render(done: Exported) -> str:
     data = done.summary
     parts = [
         f"# {plain(values.shortened(data.study.name, 120))}",
-        plain(f"An image classifier of {values.count(len(done.classes), 'class', 'classes')}, {done.path.name}."),
+        plain(_what(done)),
         _use(done),
         _data(done),
         _expected(done),
@@ -43,6 +44,16 @@ def render(done: Exported) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _what(done: Exported) -> str:
+    classes = values.count(len(done.classes), "class", "classes")
+    if done.is_code:
+        return (
+            f"{done.path.name} is no model but code that trains one: an image classifier of {classes}. It has other "
+            "random numbers, so it may do a little better or worse than the model that this page tells of."
+        )
+    return f"An image classifier of {classes}, {done.path.name}."
+
+
 def _use(done: Exported) -> str:
     height, width, channels = done.image_shape
     rows = [
@@ -50,6 +61,9 @@ def _use(done: Exported) -> str:
         ("input", f"float32 pixels 0 to 255, {width} x {height} (width x height), {values.count(channels, 'channel')}"),
         ("output", f"probabilities of {', '.join(map(values.visible, done.classes))}, in this order"),
     ]
+    if correction := done.summary.calibrated and done.summary.calibrated.correction:
+        those = "" if correction.is_none else " Only `search predict` does so: in the file they are the network's own."
+        rows.append(("how sure it is", f"{calibration_words.corrected(correction)}{those}"))
     if done.agreement:
         rows.append(("beside the study's model", export_words.agreement(done.agreement)))
     return f"## How to use it\n\n{table(('', ''), rows)}"

@@ -27,6 +27,7 @@ def make_pictures(
     seed: int = 0,
     learnable: bool = True,
     colour: bool = False,
+    bright: int = 150,
 ) -> Path:
     """Write a folder of PNG images, all different, and return it.
 
@@ -40,6 +41,7 @@ def make_pictures(
         learnable: True: each class is bright in a place of its own (the first at the top, the second at the
             left, …, up to 8 classes), so a small network learns it in seconds. False: noise alone.
         colour: False: grey files; True: RGB files.
+        bright: how much brighter that place is; below about 20 the noise hides some.
     """
     generator = np.random.default_rng(seed)
     parts = {root: classes} if testing is None else {root / "training": classes, root / "testing": testing}
@@ -51,7 +53,7 @@ def make_pictures(
             for number in range(count):
                 pixels = noise(generator, size, 3 if colour else 1)
                 if learnable:
-                    pixels[bright_part(order.index(name), size)] += 150
+                    pixels[bright_part(order.index(name), size)] += bright
                 write(folder / f"{number:04}.png", pixels)
     return root
 

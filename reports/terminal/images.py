@@ -62,7 +62,9 @@ def _of(alike: Sequence[Remark]) -> str:
 def in_lines(findings: Findings) -> list[str]:
     """The lines below the counts: folds, findings, pairs of copies."""
     lines = [f"folds: {findings.folds}" if findings.folds else "folds: none; these images cannot be searched yet"]
-    lines += findings.sentences or ["no copies and no contradictions were found"]
+    lines += findings.sentences
+    if not any(findings.of(kind) for kind in DuplicateKind):
+        lines.append("no copies and no contradictions were found")
     for kind in DuplicateKind:
         pairs = findings.of(kind)
         if pairs:

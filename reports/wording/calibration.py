@@ -45,10 +45,10 @@ def about(data: StudySummary) -> str:
         return ""
     found, points = data.calibrated.after, 100 * data.calibrated.after.error
     images = sum(of_bin.images for of_bin in found.bins)
-    luck, corrected = 100 * found.by_luck, _corrected(data.calibrated.correction)
+    luck, said = 100 * found.by_luck, corrected(data.calibrated.correction)
     return (
         f"On average what it says and how often it is right are {points:.1f} points apart; with "
-        f"{count(images, 'picture')} chance alone makes that about {luck:.1f}. {corrected} "
+        f"{count(images, 'picture')} chance alone makes that about {luck:.1f}. {said} "
         "Judged on pictures that neither the networks nor this correction had seen."
     )
 
@@ -63,7 +63,8 @@ def _bin(of_bin: Bin) -> str:
     return f"says {_percent(of_bin.said)}, right {_percent(of_bin.right)} of {count(of_bin.images, 'picture')}"
 
 
-def _corrected(correction: Correction) -> str:
+def corrected(correction: Correction) -> str:
+    """What `search predict` does to the network's own probabilities."""
     if correction.is_none:
         return "The network's own probabilities are used as they are."
     temperature, doubt = correction.temperature, correction.doubt

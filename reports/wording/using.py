@@ -25,7 +25,10 @@ class Use:
 
 
 TITLE = "How to use the model"
-ABOUT = "model.keras loads in Keras alone, takes pixels of 0 to 255 and needs nothing of this program."
+ABOUT = (
+    "models/choice.keras, in the study's folder, loads in Keras alone, takes pixels of 0 to 255 and needs nothing of "
+    "this program. Commands are typed in that folder."
+)
 
 
 def uses(data: StudySummary) -> tuple[Use, ...]:

@@ -257,7 +257,7 @@ class _Target:
         elif member.is_folder:
             self._make(self.folder.joinpath(*parts), member)
         elif not is_picture(parts[-1]):
-            self._leave_out(member, "not an image", "Has not the name of a picture: not unpacked.")
+            self._leave_out(member, "not an image", "Not a picture by its name: not unpacked.")
         elif member.size > MAX_BYTES:
             message = f"Too large ({member.size / 1e6:.0f} MB; at most {MAX_BYTES // 1_000_000} MB are read): left out."
             self._leave_out(member, "oversized", message)

@@ -28,6 +28,11 @@ class Exported:
     missing: int = 0  # images of the study that were not there to compare
 
     @property
+    def is_code(self) -> bool:
+        """Whether it is no model, but code that trains one."""
+        return self.format == "Python"
+
+    @property
     def card(self) -> Path:
         """Where the model's card is written: beside it, `model.tflite.card.md` of `model.tflite`."""
         return self.path.with_name(f"{self.path.name}.card.md")

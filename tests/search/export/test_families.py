@@ -16,10 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from search.data.images import read_images
+from storage import Store
 from tests.commands import search, search_here
 from tests.pictures import make_pictures
 from tests.search.export.code.test_script import run as run_script
 from tests.search.export.models import needs
+from tests.search.worker.test_frozen import needs_weights
 from tests.spaces.hugging_face import CONFIGS, make_folder
 
 pytestmark = [pytest.mark.slow, needs("LiteRT"), needs("ONNX")]
@@ -29,9 +31,14 @@ SPACES: Mapping[str, tuple[str, ...]] = {
     "cnn": ("conv_depth = 2", 'normalization = "batch"'),
     "frozen": ("input_size = 64", 'head = "dense"'),
     "fine-tune": ("input_size = 64", "epochs = 2", 'unfreeze = "all"'),
+    "ensemble": ("input_size = [64, 96]", 'head = "logistic"', "c = 100.0"),
 }
 NETWORKS = {"frozen": "dinov2", "fine-tune": "convnext"}
-"""The pre-trained network of a family, small and with random weights."""
+"""The pre-trained network of a family, small and with random weights; the ensemble's is Lite0 with its own."""
+TRIED = ("input_size = 64", 'stages = "last"', 'input_size = 64\nstages = "last"')
+"""Points of the ensemble beside the default: two pairs that share their passes through the network, all its weights."""
+FAINT = 12
+"""How bright the pictures of the ensemble are: each trial is far too sure of its guesses, and needs the others."""
 OWN = """
 import keras
 
@@ -62,13 +69,22 @@ class Searched:
         return ("--model", "net.py:build") if self.family == "own" else ()
 
 
-@pytest.fixture(scope="module", params=[*SPACES, "own"])
+FAMILIES = [pytest.param(name, marks=[needs_weights] if name == "ensemble" else []) for name in (*SPACES, "own")]
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
 def searched(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Searched:
     family = str(request.param)
     home = tmp_path_factory.mktemp(family)
-    make_pictures(home / "shapes", {"left": 12, "top": 12}, testing={"left": 4, "top": 4})
+    count, bright = (24, FAINT) if family == "ensemble" else (12, 150)
+    training, testing = ({"left": number, "top": number} for number in (count, 4))
+    make_pictures(home / "shapes", training, testing=testing, bright=bright)
     done = _run(home, family)
     assert done.returncode == 0, done.stderr
+    if family == "ensemble":
+        with Store.open(home / "study" / "study.db", read_only=True) as store:
+            chosen = store.choices()[-1]
+        assert len(chosen.members) >= 3, "so two share a pass, and two do not"
     import keras
 
     pixels = read_images(home / "shapes").pixels.astype(np.float32)
@@ -82,15 +98,20 @@ def _run(home: Path, family: str) -> Any:
         (home / "net.py").write_text(OWN)
         more = ("--model", "net.py:build", "--trials", "1", "--epochs", "12", "--dir", "study")
         return search("run", "shapes", *more, *FLAGS, cwd=home)
-    network: tuple[str, ...] = ()
+    network: tuple[str, ...] = ("--backbone", "lite0") if family == "ensemble" else ()
     if family in NETWORKS:
         make_folder(home / "tiny", CONFIGS[NETWORKS[family]])
         network = ("--backbone", "tiny")
-    begun = search_here("init", "shapes", "--preset", family, *network, "--dir", "study", cwd=home)
+    preset = "frozen" if family == "ensemble" else family
+    begun = search_here("init", "shapes", "--preset", preset, *network, "--dir", "study", cwd=home)
     assert begun.returncode == 0, begun.stderr
     toml = home / "study" / "study.toml"
-    toml.write_text(toml.read_text().replace("[space]\n", "[space]\n" + "\n".join(SPACES[family]) + "\n"))
-    return search("run", "study", "--trials", "1", "--epochs", "12", *FLAGS, cwd=home)
+    text = toml.read_text().replace("[space]\n", "[space]\n" + "\n".join(SPACES[family]) + "\n")
+    tried = TRIED if family == "ensemble" else ()
+    if family == "ensemble":  # by which no trial is too far behind to be a member
+        text = text.replace('metric = "balanced_accuracy"', 'metric = "log_loss"')
+    toml.write_text(text + "".join(f"\n[[try]]\n{line}\n" for line in tried))
+    return search("run", "study", "--trials", str(1 + len(tried)), "--epochs", "12", *FLAGS, cwd=home)
 
 
 # How the runtime of each format is asked, without this project
