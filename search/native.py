@@ -32,7 +32,7 @@ def memory() -> int:
     """Bytes of this machine, or of the container, service or batch job in which this runs, if that is less."""
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     with suppress(OSError):
-        found += memory_limits(_CGROUP.read_text(), _CGROUPS)
+        found += memory_limits(os.fsdecode(_CGROUP.read_bytes()), _CGROUPS)
     return min(found)
 
 
@@ -43,9 +43,10 @@ def memory_limits(cgroup: str, mounted: Path) -> list[int]:
     memory in a folder; see cgroups(7). Within a container the root may be its own group, whatever the text says.
     """
     limits = []
-    for line in cgroup.splitlines():
-        _, kinds, path = line.split(":", 2)
-        if kinds and "memory" not in kinds.split(","):
+    for line in cgroup.split("\n"):  # a name may hold any other character, also those at which `splitlines` splits
+        _, is_group, rest = line.partition(":")
+        kinds, _, path = rest.partition(":")
+        if not is_group or (kinds and "memory" not in kinds.split(",")):
             continue
         root, name = (mounted / "memory", "memory.limit_in_bytes") if kinds else (mounted, "memory.max")
         parts = Path(path).parts[1:]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.export.bounds import MAX_OUTPUT, check_archive
-from search.export.loaded import Loaded, check_size, free_batch
+from search.export.loaded import Loaded, check_seal, check_size, first_line, free_batch, sealed
 from search.export.wanted import Wanted
 from search.manifest import ABOUT, parsed, stored
 from search.native import no_stderr
@@ -46,7 +46,7 @@ def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> M
         target["supported_types"] = [tf.float16]
     signature = [tf.TensorSpec((wanted.batch, *model.input_shape[1:]), tf.float32, name="pixels")]
     model.export(path, format="litert", input_signature=signature, verbose=False, target_spec=target, **options)
-    said = {**about, "quantized": wanted.quantize, "batch": wanted.batch}
+    said = sealed(path, {**about, "quantized": wanted.quantize, "batch": wanted.batch})
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(LABELS, "".join(f"{_in_a_line(name)}\n" for name in said["classes"]))
         archive.writestr(ABOUT, json.dumps(said, indent=1))
@@ -110,8 +110,11 @@ def describe(path: Path) -> bytes:
 def read(path: Path) -> Loaded:
     """Load the file with LiteRT's interpreter, on all cores. Nothing in it can run code.
 
-    Raises UsageError for a file that is none, or whose steps would take more memory than any model of ours.
+    Raises UsageError for a file that is none or damaged, or whose steps would take more memory than any model of ours.
+    What is loaded raises it too, where it cannot be run.
     """
+    description = describe(path)
+    check_seal(path, description)
     from ai_edge_litert.interpreter import Interpreter
 
     try:
@@ -122,21 +125,24 @@ def read(path: Path) -> Loaded:
         if given["dtype"] is not np.float32 or answer["dtype"] is not np.float32:
             raise ValueError("it does not take and give float32")
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise UsageError(f"{path} cannot be loaded by LiteRT: {_first(error)}") from None
+        raise UsageError(f"{path} cannot be loaded by LiteRT: {first_line(error)}") from None
     if largest > MAX_OUTPUT:
         raise UsageError(f"{path} is damaged: one of its steps gives {largest:,} numbers for one image")
     free = int(given["shape_signature"][0]) < 0
-    quantized = parsed(describe(path), path).quantized == "int8"
+    quantized = parsed(description, path).quantized == "int8"
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        if interpreter.get_input_details()[0]["shape"][0] != len(images) or not allocated:
-            if free:
-                interpreter.resize_tensor_input(given["index"], images.shape)
-            with no_stderr():
-                interpreter.allocate_tensors()
-            allocated.append(True)
-        interpreter.set_tensor(given["index"], images)
-        interpreter.invoke()
+        try:
+            if interpreter.get_input_details()[0]["shape"][0] != len(images) or not allocated:
+                if free:
+                    interpreter.resize_tensor_input(given["index"], images.shape)
+                with no_stderr():
+                    interpreter.allocate_tensors()
+                allocated.append(True)
+            interpreter.set_tensor(given["index"], images)
+            interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise UsageError(f"{path} cannot be run by LiteRT: {first_line(error)}") from None
         answers: NDArray[np.float32] = interpreter.get_tensor(answer["index"])
         # In steps of 1/256 probabilities add up to 1 only roughly.
         return answers / answers.sum(axis=1, keepdims=True) if quantized else answers
@@ -149,7 +155,3 @@ def read(path: Path) -> Loaded:
 def _largest(tensors: list[dict[str, Any]], batch: int) -> int:
     """Numbers of the largest tensor, for one image."""
     return max((math.prod(int(side) for side in one["shape"]) for one in tensors), default=0) // max(1, batch)
-
-
-def _first(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

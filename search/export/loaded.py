@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from search.export.bounds import images_that_fit
 from search.text import installing
 
 EXTRA = "export"  # in pyproject.toml
+
+_SEAL, _SEALED = "sha256", "bytes"  # keys of a description: the seal, and how many bytes of the file it is of
+_PIECE = 2**20  # bytes that are read at once
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -76,3 +81,41 @@ def check_size(path: Path, most: int) -> None:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
     if size > most:
         raise UsageError(f"{path} has {size:,} bytes; of a file of this kind at most {most:,} are read")
+
+
+def first_line(error: Exception) -> str:
+    """What a runtime's error says, in short."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def sealed(path: Path, said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A description with a seal: the SHA-256 of the file as it is, to which the description is appended, and of itself.
+
+    A damaged file of these formats may load and answer otherwise, or end the process. Raises OSError.
+    """
+    said = {**said, _SEALED: path.stat().st_size}
+    return {**said, _SEAL: _digest(path, said)}
+
+
+def check_seal(path: Path, description: bytes) -> None:
+    """Raises UsageError where the file is not as it was when it was `sealed`. One of an earlier release has no seal."""
+    try:
+        said = json.loads(description)
+        seal = said.pop(_SEAL, None)
+        intact = seal is None or seal == _digest(path, said)
+    except (OSError, LookupError, ValueError, TypeError, AttributeError):
+        intact = False
+    if not intact:
+        raise UsageError(
+            f"{path} is damaged, or another program changed it: it is not what `search export` wrote; "
+            f"`search export STUDY --to {path.name}` makes it anew"
+        )
+
+
+def _digest(path: Path, said: Mapping[str, Any]) -> str:
+    digest, left = hashlib.sha256(json.dumps(said, sort_keys=True).encode()), int(said[_SEALED])
+    with path.open("rb") as file:
+        while left > 0 and (piece := file.read(min(left, _PIECE))):
+            digest.update(piece)
+            left -= len(piece)
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.export.bounds import MAX_OUTPUT
-from search.export.loaded import Loaded, check_installed, check_size, free_batch
+from search.export.loaded import Loaded, check_installed, check_seal, check_size, first_line, free_batch, sealed
 from search.export.wanted import Wanted
 from search.native import no_stderr
 
@@ -40,12 +41,13 @@ def write(model: Any, path: Path, wanted: Wanted, about: Mapping[str, Any]) -> M
     _put_constants_inside(model)
     signature = [tf.TensorSpec((wanted.batch, *model.input_shape[1:]), tf.float32, name="pixels")]
     model.export(path, format="onnx", input_signature=signature, verbose=False, opset_version=OPSET)
-    said = {**about, "batch": wanted.batch, "opset": OPSET}
-    graph = onnx.load_model(path)
+    said = sealed(path, {**about, "batch": wanted.batch, "opset": OPSET})
+    more = onnx.ModelProto()
     onnx.helper.set_model_props(
-        graph, {_KEY: json.dumps(said), "classes": json.dumps(said["classes"]), "opset": str(OPSET)}
+        more, {_KEY: json.dumps(said), "classes": json.dumps(said["classes"]), "opset": str(OPSET)}
     )
-    onnx.save_model(graph, path)
+    with path.open("ab") as file:  # of protocol buffers one after another a reader makes one
+        file.write(more.SerializeToString())
     return said
 
 
@@ -84,24 +86,36 @@ def _teach_erfc() -> None:
 
 def describe(path: Path) -> bytes:
     """The description in the file. Raises UsageError."""
-    for property_ in _graph(path).metadata_props:
-        if property_.key == _KEY:
-            return str(property_.value).encode()
+    if (description := _said(_graph(path))) is not None:
+        return description
     raise UsageError(f"{path} is no model of `search export`: it does not say which classes it knows")
+
+
+def _said(graph: Any) -> bytes | None:
+    """The description in an onnx.ModelProto; None where there is none, or damage has made it no text."""
+    with suppress(UnicodeDecodeError):  # of what should be UTF-8, when it is read
+        return next((str(one.value).encode() for one in graph.metadata_props if one.key == _KEY), None)
+    return None
 
 
 def read(path: Path) -> Loaded:
     """Load the file with onnxruntime, on all cores. Nothing in it can run code, and it opens no other file.
 
-    Raises UsageError for a file that is none, that leads to other files, that has operations which the standard does
-    not define, or whose steps would take more memory than any model of ours.
+    Raises UsageError for a file that is none or damaged, that leads to other files, that has operations which the
+    standard does not define, or whose steps would take more memory than any model of ours. What is loaded raises it
+    too, where it cannot be run.
     """
     check_installed(READING, f"{path}: reading ONNX")
     import onnx
     import onnxruntime
 
     graph = _graph(path)
-    _check_inside(path, graph)
+    try:
+        _check_inside(path, graph)
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is damaged: a name in it is no text") from None
+    if (description := _said(graph)) is not None:
+        check_seal(path, description)
     try:
         largest = _largest(onnx.shape_inference.infer_shapes(graph, data_prop=True).graph)
         options = onnxruntime.SessionOptions()
@@ -109,18 +123,20 @@ def read(path: Path) -> Loaded:
         options.intra_op_num_threads = os.cpu_count() or 1
         with no_stderr():
             session = onnxruntime.InferenceSession(
-                graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                graph.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
         (given,), (answer,) = session.get_inputs(), session.get_outputs()
         shapes = free_batch(tuple(given.shape)), free_batch(tuple(answer.shape))
     except Exception as error:  # noqa: BLE001 - its errors have no common class
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise UsageError(f"{path} cannot be loaded by onnxruntime: {first}") from None
+        raise UsageError(f"{path} cannot be loaded by onnxruntime: {first_line(error)}") from None
     if largest > MAX_OUTPUT:
         raise UsageError(f"{path} is damaged: one of its steps gives {largest:,} numbers for one image")
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        (answers,) = session.run([answer.name], {given.name: images})
+        try:
+            (answers,) = session.run([answer.name], {given.name: images})
+        except Exception as error:  # noqa: BLE001 - as above
+            raise UsageError(f"{path} cannot be run by onnxruntime: {first_line(error)}") from None
         return np.asarray(answers, np.float32)
 
     batch = given.shape[0] if isinstance(given.shape[0], int) else None

@@ -56,6 +56,7 @@ class Plan:
     trials: int | None
     seconds: float | None
     model: str = ""  # what is searched, for people: the preset, or the user's file
+    of_families: bool = False  # whether FAMILY is the preset's parameter; a user's model may have one of that name
     testing: int = 0  # images that the saved model is tested on
     wish: Wish = field(default_factory=Wish)  # of the saved model
     trains: Callable[[Params], bool] = lambda _params: True  # whether a point is a network, not a head fitted at once
@@ -162,6 +163,7 @@ def make_plan(prepared: Prepared, store: Store, slots: int, memory: int | None =
         seconds=None if config.hours is None else config.hours * 3600,
         afterwards=0.0 if config.hours is None else reporting_seconds(config.hours * 3600),
         model=prepared.own.file.name if prepared.own else prepared.preset.name,
+        of_families=isinstance(preset, Auto),
         testing=int(prepared.images.testing.sum()),
         wish=config.wish,
         until_flat=config.until_flat,

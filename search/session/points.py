@@ -107,7 +107,7 @@ class Points:
         Where there is more time, a family that began badly is searched on.
         """
         family, seconds = params.get(FAMILY), self._plan.seconds
-        if family is None or seconds is None:
+        if not self._plan.of_families or seconds is None:
             return False
         alike = [trial for trial in self._trials if trial.params.get(FAMILY) == family]
         if any(trial.cause not in LOST for trial in alike):

@@ -34,6 +34,10 @@ def mounted(tmp_path: Path) -> Path:
         ("9:cpu,cpuacct:/slurm\n4:memory:/slurm/job_7/step_0\n", {7000, 3000}),
         ("4:memory:/docker/0123abcd\n", {7000}),  # seen within the container, whose group is the root there
         ("4:hugetlb,memory:/\n0::/user.slice\n", {7000, 8000}),
+        ("0::/user.slice/a:b\n", {8000}),
+        ("0::/user.slice/a\u2028b\x0c\udcff\n", {8000}),  # names of groups are any bytes but a line's end
+        ("0::/../../x\n", set()),  # of a process that is outside of what its namespace shows
+        ("nothing that is known\n", set()),
         ("", set()),
     ],
 )

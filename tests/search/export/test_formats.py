@@ -200,6 +200,62 @@ def test_an_unknown_ending_is_refused_with_those_that_are_known() -> None:
         format_to_write(Path("model.h5"))
 
 
+# Damaged files
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(name)) for name in ("LiteRT", "ONNX")])
+def test_a_file_that_was_damaged_is_refused_or_answers_the_same(copied: Copied, pictures: Path, name: str) -> None:
+    """These formats have no checksum: their runtimes answer otherwise, fail when they run, or end the process."""
+    target, files = copied(name), list_inputs([pictures])
+    content, answers = target.read_bytes(), [one.probabilities for one in predict(target, files)]
+    refused = 0
+    for place in range(7, len(content), len(content) // 60):
+        target.write_bytes(content[:place] + bytes([content[place] ^ 0x90]) + content[place + 1 :])
+        try:
+            found = [one.probabilities for one in predict(target, files)]
+        except UsageError as error:
+            assert str(target) in str(error)
+            refused += 1
+        else:
+            assert found == answers, place
+    assert refused >= 50
+
+
+@needs("ONNX")
+def test_a_file_of_which_another_program_changed_a_weight_is_refused_in_words(copied: Copied) -> None:
+    import onnx
+
+    target = copied("ONNX")
+    model = onnx.load_model(target)
+    tensor = next(one for one in model.graph.initializer if one.raw_data)
+    tensor.raw_data = tensor.raw_data[::-1]
+    target.write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=r"is damaged, or another program changed it: .* makes it anew$"):
+        loaded(target, BY_NAME["ONNX"])
+
+
+@needs("ONNX")
+def test_a_file_without_a_seal_that_cannot_be_run_is_refused_in_words(tmp_path: Path, pictures: Path) -> None:
+    """Earlier releases wrote none."""
+    from onnx import TensorProto, helper
+
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 8, 8, 1])
+    answer = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 2])
+    numbers = [("nowhere", [99]), ("sides", [0, 2])]
+    inside = [helper.make_tensor(name, TensorProto.INT64, [len(of)], of) for name, of in numbers]
+    steps = [helper.make_node("Gather", ["x", "nowhere"], ["z"]), helper.make_node("Reshape", ["z", "sides"], ["y"])]
+    model = helper.make_model(
+        helper.make_graph(steps, "g", [given], [answer], inside),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    said = {"classes": CLASSES, "image_shape": [8, 8, 1], "packaging": 2}
+    helper.set_model_props(model, {"smallsearch": json.dumps(said)})
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=r"m\.onnx cannot be run by onnxruntime: .*out of data bounds"):
+        next(predict(tmp_path / "m.onnx", list_inputs([pictures])))
+
+
 # Files of strangers
 
 
@@ -208,7 +264,7 @@ def test_a_tflite_file_that_is_cut_off_is_refused(original: Path, copied: Copied
     target = copied("LiteRT")
     content = target.read_bytes()
     target.write_bytes(content[:64] + content[-2000:])
-    with pytest.raises(UsageError, match=r"cannot be loaded by LiteRT|is no model of"):
+    with pytest.raises(UsageError, match=r"is damaged, or another program changed it|is no model of"):
         next(predict(target, list_inputs([original])))
 
 

@@ -267,13 +267,17 @@ def by_family(job: Job) -> Outcome:
     return replace(result_of(job), scores=scores(labels, probabilities), probabilities=probabilities)
 
 
-@pytest.mark.parametrize(("seconds", "goes_on"), [(900, False), (1200, True), (None, True)])
+@pytest.mark.parametrize(
+    ("seconds", "of_families", "goes_on"),
+    [(900, True, False), (1200, True, True), (None, True, True), (900, False, True)],  # the last: of a user's model
+)
 def test_a_family_that_lost_is_drawn_no_more_where_a_fold_takes_much_of_the_time(
-    path: Path, seconds: float | None, goes_on: bool
+    path: Path, seconds: float | None, of_families: bool, goes_on: bool
 ) -> None:
     """Each takes ten seconds."""
     baseline = [Start(Origin.BASELINE, FAMILIES.defaults())]
-    sit(path, Ticking(by_family), space=FAMILIES, starts=baseline, trials=12, seconds=seconds, race=terms())
+    budget: dict[str, Any] = {"trials": 12, "seconds": seconds}
+    sit(path, Ticking(by_family), space=FAMILIES, of_families=of_families, starts=baseline, race=terms(), **budget)
     lost = [trial for trial in stored(path) if trial.params[FAMILY] == "cnn"]
     assert {trial.cause for trial in lost} == {BEHIND}
     assert (len(lost) > 1) is goes_on
