@@ -27,6 +27,7 @@ _MAX_SIDE = 1024  # pixels, as in the configuration
 _MAX_OUTSIDE = 384  # pixels that a network outside of the model is shown: the linear probe has 128
 _FEATURES = "remembered.float16"  # within the same archive: those of `Remembered.seen`, row by row, little endian
 _STYLE = "remembered-style.float16"  # those of `Remembered.style`
+STANDARDIZED = "standardized"  # name of the model's layer that standardises features; in an ensemble numbers follow
 OURS = ABOUT, _FEATURES, _STYLE  # what is in the archive beside what Keras writes
 _MAX_FEATURES = 16 * 2**20  # bytes of them
 _TEMPERATURES = 0.01, 100.0  # the least and the largest

@@ -22,7 +22,7 @@ from search.errors import UsageError
 from search.export.bounds import MAX_OUTPUT, check_archive
 from search.export.loaded import Loaded, check_seal, check_size, first_line, free_batch, sealed
 from search.export.wanted import Wanted
-from search.manifest import ABOUT, parsed, stored
+from search.manifest import ABOUT, STANDARDIZED, parsed, stored
 from search.native import no_stderr
 
 MODULES = ("ai_edge_litert",)
@@ -62,9 +62,8 @@ def _with_a_scale_each(model: Any) -> Any:
     """
     import keras
 
-    from search.worker.packaging import standardizing
-
-    instead = {layer.name: _as_convolution(layer) for layer in standardizing(model)}
+    named = (layer for layer in model.layers if layer.name.startswith(STANDARDIZED))
+    instead = {layer.name: _as_convolution(layer) for layer in named}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         return instead.get(layer.name, layer)(*args, **kwargs)

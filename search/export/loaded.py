@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from search.errors import UsageError
 from search.export.bounds import images_at_once as of_keras
 from search.export.bounds import images_that_fit
-from search.text import installing
+from search.text import command_line, installing
 
 EXTRA = "export"  # in pyproject.toml
 
@@ -108,7 +108,7 @@ def check_seal(path: Path, description: bytes) -> None:
     if not intact:
         raise UsageError(
             f"{path} is damaged, or another program changed it: it is not what `search export` wrote; "
-            f"`search export STUDY --to {path.name}` makes it anew"
+            f"`{command_line('export', 'STUDY', '--to', path)}` makes it anew"
         )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-STANDARDIZED = "standardized"  # name of the layer that standardises features; in an ensemble numbers follow
+from search.manifest import STANDARDIZED
+
 _NEVER = -1e4  # a logit whose exponential is 0 in float32
 
 

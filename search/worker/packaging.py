@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from search.files import replacing
 from search.jobs import ComposeJob, SavedModel
-from search.manifest import ABOUT, OURS, Remembered, remembered, write_remembered
+from search.manifest import ABOUT, OURS, STANDARDIZED, Remembered, remembered, write_remembered
 from search.worker import keras_heads, outputs
 from search.worker.heads import moments
 from search.worker.keras_internals import all_layers, reset_names
@@ -202,7 +202,7 @@ def _foreign_activations(model: keras.Model) -> list[str]:
 
 def standardizing(model: keras.Model) -> list[keras.Layer]:
     """The layers that standardise features: one for each model of them."""
-    return [layer for layer in model.layers if layer.name.startswith(keras_heads.STANDARDIZED)]
+    return [layer for layer in model.layers if layer.name.startswith(STANDARDIZED)]
 
 
 def save(
