@@ -61,7 +61,8 @@ def _use(done: Exported) -> str:
         ("input", f"float32 pixels 0 to 255, {width} x {height} (width x height), {values.count(channels, 'channel')}"),
         ("output", f"probabilities of {', '.join(map(values.visible, done.classes))}, in this order"),
     ]
-    if correction := done.summary.calibrated and done.summary.calibrated.correction:
+    if not done.is_code and (calibrated := done.summary.calibrated):
+        correction = calibrated.correction
         those = "" if correction.is_none else " Only `search predict` does so: in the file they are the network's own."
         rows.append(("how sure it is", f"{calibration_words.corrected(correction)}{those}"))
     if done.agreement:

@@ -86,6 +86,7 @@ def test_how_a_set_was_understood_is_one_line_and_in_json(tmp_path: Path) -> Non
         "read as 'pet'."
     )
     assert (done.returncode, done.stdout.count(line)) == (0, 1)
+    assert "no copies and no contradictions were found" in done.stdout
     assert json.loads(search_here("check", root, *options, "--json", cwd=tmp_path).stdout)["layout"] == line
     wrong = search_here("check", root, *options, "--classes", "pte,bird", cwd=tmp_path)
     assert (wrong.returncode, "did you mean 'pet'?" in wrong.stderr) == (2, True)

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.export.bounds import MAX_OUTPUT, check_archive
-from search.export.loaded import Loaded, check_seal, check_size, first_line, free_batch, sealed
+from search.export.loaded import Loaded, check_seal, check_size, free_batch, sealed
 from search.export.wanted import Wanted
 from search.manifest import ABOUT, STANDARDIZED, parsed, stored
 from search.native import no_stderr
+from spaces.messages import first_line
 
 MODULES = ("ai_edge_litert",)
 LABELS = "labels.txt"

@@ -83,11 +83,6 @@ def check_size(path: Path, most: int) -> None:
         raise UsageError(f"{path} has {size:,} bytes; of a file of this kind at most {most:,} are read")
 
 
-def first_line(error: Exception) -> str:
-    """What a runtime's error says, in short."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 def sealed(path: Path, said: Mapping[str, Any]) -> Mapping[str, Any]:
     """A description with a seal: the SHA-256 of the file as it is, to which the description is appended, and of itself.
 

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from search.errors import UsageError
 from search.export.bounds import MAX_OUTPUT
-from search.export.loaded import Loaded, check_installed, check_seal, check_size, first_line, free_batch, sealed
+from search.export.loaded import Loaded, check_installed, check_seal, check_size, free_batch, sealed
 from search.export.wanted import Wanted
 from search.native import no_stderr
+from spaces.messages import first_line
 
 READING = ("onnx", "onnxruntime")
 MODULES = (*READING, "tf2onnx")

@@ -12,7 +12,9 @@ from reports.show import export_warnings
 from reports.wording.exported import lines
 from search.results.agreement import Agreement
 from search.results.backbones import ListedBackbone
+from search.results.calibrated import Calibrated
 from search.results.exported import Exported
+from search.stats.calibration import Correction, Reliability
 from tests.reports.test_markdown import HOSTILE
 from tests.studies import a_test, judged
 
@@ -92,6 +94,22 @@ def test_it_lies_beside_the_model_and_each_format_has_its_own(done: Exported, tm
     ):
         assert write(replace(done, path=tmp_path / name)) == tmp_path / card
         assert (tmp_path / card).read_text().endswith("\n")
+
+
+def test_the_card_of_code_says_that_it_is_no_model(done: Exported) -> None:
+    assert render(done).splitlines()[2].startswith("An image classifier of 2 classes, model")
+    code = render(replace(done, path=Path("train.py"), format="Python", agreement=None))
+    assert code.splitlines()[2].startswith("train.py is no model but code that trains one: an image classifier of 2 ")
+
+
+@pytest.mark.parametrize("correction", [Correction(), Correction(1.41, 0.02)])
+def test_it_says_who_corrects_how_sure_the_model_is(done: Exported, correction: Correction) -> None:
+    reliable = Reliability((), 0.01, 0.01)
+    done = replace(done, summary=replace(done.summary, calibrated=Calibrated(correction, reliable, reliable)))
+    assert ("temperature 1.41" in render(done)) is not correction.is_none
+    assert ("Only search predict does so" in render(done).replace("`", "").replace("\\", "")) is not correction.is_none
+    assert "how sure it is" in render(done)
+    assert "how sure it is" not in render(replace(done, format="Python"))
 
 
 def test_lost_accuracy_is_said_loudly_and_a_point_or_less_is_not(done: Exported) -> None:
